@@ -1,0 +1,4 @@
+//! Wavegate: staged rollouts with automatic rollback.
+
+pub mod cloud;
+pub mod model;

@@ -1,0 +1,348 @@
+//! A pipeline, checked: what an SRE's YAML means once nothing in it is wrong.
+//!
+//! [`read::read`] is the only way to get one. The YAML's own shape is in [`yaml`]; the checks, each with a path, line and
+//! column, are in [`check`].
+
+pub mod check;
+pub mod diagnostic;
+pub mod position;
+pub mod read;
+pub mod yaml;
+
+use super::ids::{AccountId, CellId, Digest, Region, StackKey, StackName};
+use super::observation::MetricStat;
+use super::stack::Scope;
+use super::time::Millis;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An SRE's pipeline: fleet, waves, health, revert policy. Every reference in it is known to hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// Its name, as change sets say it.
+    pub name: String,
+    /// SHA-256 of the file's raw bytes.
+    pub digest: Digest,
+    /// The cells that it may reach, in the file's order. Never empty; names are unique.
+    pub cells: Vec<Cell>,
+    /// The waves, in order. Never empty; together they select every cell exactly once.
+    pub waves: Vec<WaveSpec>,
+    /// How health is judged.
+    pub health: Health,
+    /// What happens when it breaks.
+    pub revert: RevertPolicy,
+}
+
+/// One isolated copy of the service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Unique in the pipeline.
+    pub name: CellId,
+    /// Twelve digits.
+    pub account: AccountId,
+    /// As `eu-west-1`.
+    pub region: Region,
+    /// As `production`.
+    pub environment: String,
+    /// The role that the daemon assumes there.
+    pub role: Option<Arc<str>>,
+    /// Percent of customers that it serves.
+    pub traffic_share: f64,
+    /// The change set's name of a stack → its physical name here.
+    pub stacks: BTreeMap<StackKey, StackName>,
+    /// Free values for `{cell.KEY}` in dimensions and alarm names.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Cell {
+    /// Where calls for this cell go.
+    pub fn scope(&self) -> Scope {
+        Scope { account: self.account.clone(), region: self.region.clone(), role: self.role.clone() }
+    }
+
+    /// Fills `{cell}`, `{account}`, `{region}`, `{environment}` and `{cell.KEY}` in `text`; the error is the placeholder that
+    /// this cell has no value for.
+    ///
+    /// # Errors
+    /// The unknown placeholder's name.
+    pub fn fill(&self, text: &str) -> Result<String, String> {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((key, tail)) = after.split_once('}') else { return Err(after.to_owned()) };
+            out.push_str(before);
+            out.push_str(match key {
+                "cell" => self.name.as_str(),
+                "account" => self.account.as_str(),
+                "region" => self.region.as_str(),
+                "environment" => &self.environment,
+                _ => key.strip_prefix("cell.").and_then(|k| self.attributes.get(k)).ok_or_else(|| key.to_owned())?,
+            });
+            rest = tail;
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+}
+
+/// One wave as declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaveSpec {
+    /// Unique in the pipeline.
+    pub name: String,
+    /// Only cells of this environment; none: of every environment.
+    pub environment: Option<String>,
+    /// Which of the cells that no earlier wave took.
+    pub select: Select,
+    /// The first wave in production: exactly one cell.
+    pub one_box: bool,
+    /// Targets in flight at once.
+    pub max_concurrent: Amount,
+    /// Failed targets that the wave bears; one more reverts the rollout.
+    pub failure_tolerance: Amount,
+    /// Whether a region waits for the one before.
+    pub regions: RegionOrder,
+    /// How long the wave is watched.
+    pub bake: Millis,
+    /// Data points that each metric must have shown in the bake.
+    pub bake_datapoints: u32,
+    /// After this the bake is given up: pause and page.
+    pub max_bake: Millis,
+}
+
+/// Which cells a wave takes, among those that no earlier wave took, in the fleet's order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Select {
+    /// These.
+    Cells(Vec<CellId>),
+    /// So many.
+    Count(u32),
+    /// So many percent of all cells of the environment (or fleet); rounds down, minimum one.
+    PercentOfTargets(f64),
+    /// Cells until their `traffic_share` would pass so many percent; minimum one.
+    PercentOfTraffic(f64),
+    /// All that are left.
+    Remaining,
+}
+
+/// A count, or a percentage of a wave's targets (rounds down).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// So many.
+    Count(u32),
+    /// So many percent.
+    Percent(f64),
+}
+
+impl Amount {
+    /// The count for `total`, at least `minimum`. Percentages round down, as in StackSets.
+    pub fn of(self, total: usize, minimum: u32) -> u32 {
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
+        match self {
+            Self::Count(n) => n.max(minimum),
+            Self::Percent(p) => {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ p ≤ 100 is checked; rounding down is the rule")]
+                let n = (f64::from(total) * p / 100.0).floor() as u32;
+                n.max(minimum)
+            }
+        }
+    }
+}
+
+/// Whether the regions of a wave go one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RegionOrder {
+    /// A region starts when the one before has settled.
+    #[default]
+    Sequential,
+    /// All at once, within `max_concurrent`.
+    Parallel,
+}
+
+/// How health is judged. At least one metric or alarm: a gate that cannot fire is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Between two looks.
+    pub interval: Millis,
+    /// Points that begin less than this after a deploy are not judged.
+    pub settle: Millis,
+    /// Metrics with thresholds.
+    pub metrics: Vec<Metric>,
+    /// Alarms that must be OK.
+    pub alarms: Vec<AlarmGate>,
+}
+
+/// A metric with its threshold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Unique in the pipeline.
+    pub name: String,
+    /// What is read, with `{…}` placeholders still in it.
+    pub source: MetricSource,
+    /// Seconds per point.
+    pub period_s: u32,
+    /// The value that is bad.
+    pub fail_when: Threshold,
+    /// M: so many bad points …
+    pub datapoints_to_alarm: u32,
+    /// … of N.
+    pub evaluation_periods: u32,
+    /// What a missing point means.
+    pub missing_data: MissingData,
+    /// A point with fewer samples counts as missing; 0: not asked.
+    pub min_samples: u32,
+}
+
+/// Where a metric's values come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricSource {
+    /// One CloudWatch metric.
+    Metric(StatTemplate),
+    /// Metric math.
+    Expression {
+        /// Over the inputs' ids.
+        expression: String,
+        /// By id.
+        inputs: BTreeMap<String, StatTemplate>,
+    },
+}
+
+/// A CloudWatch metric, with placeholders in its dimensions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatTemplate {
+    /// As `AWS/ApplicationELB`.
+    pub namespace: String,
+    /// As `HTTPCode_Target_5XX_Count`.
+    pub name: String,
+    /// By name, with placeholders.
+    pub dimensions: BTreeMap<String, String>,
+    /// `Sum`, `Average`, `p99` …
+    pub statistic: String,
+    /// The unit that points must have.
+    pub unit: Option<String>,
+}
+
+impl StatTemplate {
+    /// This metric for one cell.
+    ///
+    /// # Errors
+    /// The placeholder that the cell has no value for.
+    pub fn fill(&self, cell: &Cell) -> Result<MetricStat, String> {
+        let dimensions = self.dimensions.iter().map(|(k, v)| Ok((k.clone(), cell.fill(v)?))).collect::<Result<_, String>>()?;
+        Ok(MetricStat {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            dimensions,
+            statistic: self.statistic.clone(),
+            unit: self.unit.clone(),
+        })
+    }
+}
+
+/// `> 5`, `>= 5`, `< 5`, `<= 5`: when it holds, the point is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// The comparison.
+    pub op: Comparison,
+    /// Finite.
+    pub value: f64,
+}
+
+impl Threshold {
+    /// True when `value` is bad. NaN is never judged here: the caller has refused it.
+    pub fn is_bad(&self, value: f64) -> bool {
+        match self.op {
+            Comparison::Above => value > self.value,
+            Comparison::AtLeast => value >= self.value,
+            Comparison::Below => value < self.value,
+            Comparison::AtMost => value <= self.value,
+        }
+    }
+}
+
+impl std::fmt::Display for Threshold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let op = match self.op {
+            Comparison::Above => ">",
+            Comparison::AtLeast => ">=",
+            Comparison::Below => "<",
+            Comparison::AtMost => "<=",
+        };
+        write!(f, "{op} {}", self.value)
+    }
+}
+
+/// How a threshold compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// `>`
+    Above,
+    /// `>=`
+    AtLeast,
+    /// `<`
+    Below,
+    /// `<=`
+    AtMost,
+}
+
+/// What a missing data point means. None of them is health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingData {
+    /// It is a bad point.
+    Fail,
+    /// The verdict is inconclusive until the point comes.
+    #[default]
+    Hold,
+    /// It is left out; the minimum number of data points still holds.
+    Ignore,
+}
+
+/// An alarm that must be OK, per cell where its name has a placeholder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmGate {
+    /// With `{…}` placeholders.
+    pub name: String,
+}
+
+/// What happens when health breaks, and how a revert is paced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RevertPolicy {
+    /// Revert, or stop and page.
+    pub on_failure: OnFailure,
+    /// Targets reverted at once, of those in a wave, in percent; minimum one.
+    pub max_concurrent_percent: f64,
+    /// Whether a change that cannot be undone may be proposed at all.
+    pub irreversible: Irreversible,
+    /// How often `ContinueUpdateRollback` is tried before the target is stuck.
+    pub continue_rollback_attempts: u32,
+    /// An operation that takes longer is reported with its last provider event.
+    pub operation_deadline: Millis,
+}
+
+/// What a failed gate or wave leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Revert every completed wave.
+    #[default]
+    Revert,
+    /// Stop and page.
+    Hold,
+}
+
+/// Whether changes without an inverse are let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Irreversible {
+    /// Refused when it is proposed.
+    #[default]
+    Refuse,
+    /// Let in; a revert leaves such a target stuck, with the next human step.
+    Allow,
+}
