@@ -27,7 +27,7 @@ pub struct Admitted {
 }
 
 /// What is wanted for one stack, in every cell that has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackChange {
     /// Update, create or delete.
     pub action: Action,

@@ -1,11 +1,10 @@
 //! A pipeline, checked: what an SRE's YAML means once nothing in it is wrong.
 //!
-//! [`read::read`] is the only way to get one. The YAML's own shape is in [`yaml`]; the checks, each with a path, line and
-//! column, are in [`check`].
+//! [`read::read`] is the only way to get one. `yaml` is the shape that editors get as JSON Schema; `build` takes the values out of a
+//! document, `check` looks at how they fit together. Every fault has a path, line and column.
 
+pub mod build;
 pub mod check;
-pub mod diagnostic;
-pub mod position;
 pub mod read;
 pub mod yaml;
 
@@ -143,7 +142,11 @@ impl Amount {
         match self {
             Self::Count(n) => n.max(minimum),
             Self::Percent(p) => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ p ≤ 100 is checked; rounding down is the rule")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0 ≤ p ≤ 100 is checked; rounding down is the rule"
+                )]
                 let n = (f64::from(total) * p / 100.0).floor() as u32;
                 n.max(minimum)
             }
@@ -232,7 +235,8 @@ impl StatTemplate {
     /// # Errors
     /// The placeholder that the cell has no value for.
     pub fn fill(&self, cell: &Cell) -> Result<MetricStat, String> {
-        let dimensions = self.dimensions.iter().map(|(k, v)| Ok((k.clone(), cell.fill(v)?))).collect::<Result<_, String>>()?;
+        let dimensions =
+            self.dimensions.iter().map(|(k, v)| Ok((k.clone(), cell.fill(v)?))).collect::<Result<_, String>>()?;
         Ok(MetricStat {
             namespace: self.namespace.clone(),
             name: self.name.clone(),

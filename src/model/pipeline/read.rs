@@ -1,0 +1,57 @@
+//! Bytes → [`Pipeline`]: the only way to get one.
+
+use super::{Pipeline, build, check, yaml};
+use crate::model::document::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::document::fields::Faults;
+use crate::model::document::{self, Node};
+use crate::model::ids::Digest;
+
+/// Reads and checks a pipeline. `file` is only named in faults.
+///
+/// # Errors
+/// Every fault of the file, each with its place and a fix.
+pub fn read(file: &str, bytes: &[u8]) -> Result<Pipeline, Diagnostics> {
+    let root = document::read(file, bytes)?;
+    let source = String::from_utf8_lossy(bytes);
+    let faults = Faults::default();
+    let built = build::pipeline(&root, Digest::of_bytes(bytes), &faults);
+    if let Some(built) = &built {
+        check::check(built, &faults);
+    }
+    let all = faults.all();
+    match built {
+        // A part that was left out without a fault would be a hole in this reader: never go on with half a pipeline.
+        Some(built) if all.is_empty() && built.fleet_whole && built.waves_whole && built.health_whole => {
+            shaped(file, &source, &root)?;
+            Ok(built.pipeline)
+        }
+        _ if all.is_empty() => {
+            Err(Diagnostics::of_file(file, "the document is no pipeline", "see pipelines/README.md"))
+        }
+        _ => Err(Diagnostics::new(file, &source, all)),
+    }
+}
+
+/// The schema that editors are given must accept what is accepted here: the typed reading runs over every sound file.
+fn shaped(file: &str, source: &str, root: &Node) -> Result<(), Diagnostics> {
+    let fault = |path: &str, message: String| {
+        let node = find(root, path).unwrap_or(root);
+        let fix = "write it as `wavegate schema` describes it";
+        Diagnostics::one(file, source, Diagnostic::new(node.span.clone(), &node.path, message, fix))
+    };
+    let typed: Result<yaml::PipelineYaml, _> =
+        serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(source));
+    typed.map(drop).map_err(|e| fault(&e.path().to_string(), e.inner().to_string()))
+}
+
+fn find<'a>(node: &'a Node, path: &str) -> Option<&'a Node> {
+    use crate::model::document::Value;
+    if node.path == path {
+        return Some(node);
+    }
+    match &node.value {
+        Value::List(items) => items.iter().find_map(|item| find(item, path)),
+        Value::Map(entries) => entries.iter().find_map(|(_, value)| find(value, path)),
+        _ => None,
+    }
+}

@@ -1,0 +1,229 @@
+//! The shape of a pipeline file, for editors (`wavegate schema`) and for the typed second reading. What the values mean and how they
+//! must fit together is in `build` and `check`.
+
+use super::{Irreversible, MissingData, OnFailure, RegionOrder};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// JSON Schema of pipeline files.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(PipelineYaml).to_value()
+}
+
+/// A pipeline: which cells it may reach, in which waves, how health is judged, and how it goes back.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Wavegate pipeline")]
+#[expect(dead_code, reason = "read for its shape; the values come from the positioned tree")]
+pub struct PipelineYaml {
+    /// The version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: u32,
+    /// The name that change sets say.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,62}$"))]
+    name: String,
+    /// The cells that the pipeline may reach.
+    fleet: FleetYaml,
+    /// In order. Together they reach every cell once.
+    #[schemars(length(min = 1))]
+    waves: Vec<WaveYaml>,
+    /// How health is judged between waves.
+    health: HealthYaml,
+    /// What happens when health breaks.
+    revert: Option<RevertYaml>,
+}
+
+/// The cells.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct FleetYaml {
+    /// At least one.
+    #[schemars(length(min = 1))]
+    cells: Vec<CellYaml>,
+}
+
+/// One isolated copy of the service.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct CellYaml {
+    /// Unique, of lower-case letters, digits and `-`.
+    name: String,
+    /// Twelve digits, in quotes.
+    #[schemars(regex(pattern = "^[0-9]{12}$"))]
+    account: String,
+    /// As `eu-west-1`.
+    region: String,
+    /// As `production`.
+    environment: String,
+    /// ARN of the role that the daemon assumes there; without it the daemon's own credentials are used.
+    role: Option<String>,
+    /// Percent of the environment's customers that the cell serves; 0 where none is given.
+    traffic_share: Option<Percent>,
+    /// The change sets' name of a stack: its name in CloudFormation here.
+    stacks: BTreeMap<String, String>,
+    /// Values for `{cell.KEY}` in dimensions and alarm names.
+    attributes: Option<BTreeMap<String, String>>,
+}
+
+/// A percentage: `25`, or `"25%"`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read for its shape")]
+enum Percent {
+    /// As a number.
+    Number(f64),
+    /// As text.
+    Text(String),
+}
+
+/// A count, or a percentage in quotes, as `"25%"`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "read for its shape")]
+enum AmountYaml {
+    /// So many.
+    Count(u32),
+    /// So many percent; rounds down.
+    Percent(String),
+}
+
+/// A set of targets changed together, then watched.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct WaveYaml {
+    /// Unique in the pipeline.
+    name: String,
+    /// Only cells of this environment.
+    environment: Option<String>,
+    /// Which of the cells that no earlier wave took: exactly one of its keys.
+    select: SelectYaml,
+    /// Exactly one cell: the first wave in production. Default: false.
+    one_box: Option<bool>,
+    /// Targets in flight at once. Default: 1.
+    max_concurrent: Option<AmountYaml>,
+    /// Failed targets that the wave bears; one more reverts the rollout. Default: 0.
+    failure_tolerance: Option<AmountYaml>,
+    /// Whether a region waits for the one before. Default: sequential.
+    regions: Option<RegionOrder>,
+    /// How long the wave is watched, as `10m`.
+    bake: String,
+    /// Data points that each metric must have shown in the bake. Default: 0.
+    bake_datapoints: Option<u32>,
+    /// After this the bake is given up: pause and page. Default: three times the bake, at least 30m.
+    max_bake: Option<String>,
+}
+
+/// Which cells: exactly one key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+#[expect(dead_code, reason = "read for its shape")]
+struct SelectYaml {
+    /// These cells, by name.
+    cells: Option<Vec<String>>,
+    /// So many.
+    count: Option<u32>,
+    /// So many percent of all cells of the environment (or fleet).
+    percent_of_targets: Option<Percent>,
+    /// Cells that together serve at most so many percent of traffic.
+    percent_of_traffic: Option<Percent>,
+    /// All that are left: `true`.
+    remaining: Option<bool>,
+}
+
+/// How health is judged. At least one metric or alarm.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct HealthYaml {
+    /// Between two looks. Default: 30s.
+    interval: Option<String>,
+    /// Points that begin less than this after a deploy are not judged. Default: 0s.
+    settle: Option<String>,
+    /// Metrics with thresholds.
+    metrics: Option<Vec<MetricYaml>>,
+    /// Alarms that must be OK.
+    alarms: Option<Vec<AlarmYaml>>,
+}
+
+/// A metric: `namespace` + `metric`, or `expression` + `inputs`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct MetricYaml {
+    /// Unique in the pipeline.
+    name: String,
+    /// As `AWS/ApplicationELB`.
+    namespace: Option<String>,
+    /// As `HTTPCode_Target_5XX_Count`.
+    metric: Option<String>,
+    /// By name; `{cell}`, `{account}`, `{region}`, `{environment}` and `{cell.KEY}` are filled in.
+    dimensions: Option<BTreeMap<String, String>>,
+    /// `Sum`, `Average`, `Minimum`, `Maximum`, `SampleCount`, `p99` …
+    statistic: Option<String>,
+    /// Only points of this unit.
+    unit: Option<String>,
+    /// CloudWatch metric math over the inputs' names.
+    expression: Option<String>,
+    /// What the expression is over.
+    inputs: Option<BTreeMap<String, InputYaml>>,
+    /// Per point: 10s, 20s, 30s or whole minutes (1s and 5s for custom metrics of high resolution).
+    period: String,
+    /// The bad value, as `> 5`.
+    fail_when: String,
+    /// M of N: so many bad points … Default: 3.
+    datapoints_to_alarm: Option<u32>,
+    /// … of so many. Default: 5.
+    evaluation_periods: Option<u32>,
+    /// What a missing point means. Default: hold.
+    missing_data: Option<MissingData>,
+    /// A point that rests on fewer samples counts as missing. Default: 0, not asked.
+    min_samples: Option<u32>,
+}
+
+/// One input of an expression.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct InputYaml {
+    /// As `AWS/ApplicationELB`.
+    namespace: String,
+    /// As `RequestCount`.
+    metric: String,
+    /// By name, with placeholders.
+    dimensions: Option<BTreeMap<String, String>>,
+    /// `Sum`, `Average` …
+    statistic: String,
+    /// Only points of this unit.
+    unit: Option<String>,
+}
+
+/// An alarm, metric or composite.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct AlarmYaml {
+    /// Its name; placeholders make it one for each cell.
+    name: String,
+}
+
+/// How a revert goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct RevertYaml {
+    /// Revert every completed wave, or hold and page. Default: revert.
+    on_failure: Option<OnFailure>,
+    /// Targets of a wave that are reverted at once, in percent. Default: 33.
+    max_concurrent: Option<Percent>,
+    /// Whether changes without an inverse may be proposed. Default: refuse.
+    irreversible: Option<Irreversible>,
+    /// How often a failed rollback is continued. Default: 3.
+    continue_rollback_attempts: Option<u32>,
+    /// An operation that takes longer is reported. Default: 1h.
+    operation_deadline: Option<String>,
+}
