@@ -150,8 +150,7 @@ fn refuse_big_integers(value: &serde_json::Value) -> Result<(), DigestError> {
     const EXACT: u64 = 1 << 53;
     match value {
         serde_json::Value::Number(n) => {
-            let inexact = n.as_u64().is_some_and(|v| v > EXACT)
-                || n.as_i64().is_some_and(|v| v.unsigned_abs() > EXACT);
+            let inexact = n.as_u64().is_some_and(|v| v > EXACT) || n.as_i64().is_some_and(|v| v.unsigned_abs() > EXACT);
             if inexact { Err(DigestError::BigInteger(n.to_string())) } else { Ok(()) }
         }
         serde_json::Value::Array(items) => items.iter().try_for_each(refuse_big_integers),

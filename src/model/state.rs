@@ -1,0 +1,180 @@
+//! State, and the one table by which it changes: [`State::apply`]. Recovery is replay through the same function.
+//!
+//! A pair of state and event that is not in the table is an error: it stops the daemon, since either the journal or this
+//! program is wrong.
+
+mod rollout;
+mod target;
+
+pub use rollout::{Bake, LastHealth, Rollout, RolloutPhase};
+pub use target::{Phase, Target};
+
+use super::event::Event;
+use super::halt::{Kill, KillMode};
+use super::ids::{Epoch, KillId, RolloutId, TargetId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything that the journal says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// The term of the newest leader.
+    pub epoch: Epoch,
+    /// All rollouts, also ended ones.
+    pub rollouts: BTreeMap<RolloutId, Rollout>,
+    /// All stop orders, also lifted ones.
+    pub kills: BTreeMap<KillId, KillState>,
+}
+
+/// A stop order and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KillState {
+    /// The order.
+    pub kill: Kill,
+    /// No forward call that was intended before can start any more.
+    pub acknowledged: bool,
+    /// The two people who lifted it.
+    pub lifted_by: Option<[String; 2]>,
+}
+
+impl KillState {
+    /// True until two people lifted it.
+    pub fn in_force(&self) -> bool {
+        self.lifted_by.is_none()
+    }
+}
+
+/// An event that does not fit the state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event `{event}` does not fit {subject} in state `{state}`")]
+pub struct IllegalTransition {
+    /// The event's name.
+    pub event: &'static str,
+    /// What it is about.
+    pub subject: String,
+    /// Where that stands.
+    pub state: String,
+}
+
+impl State {
+    /// Applies one event.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when the event does not fit; the state is then unchanged.
+    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalTransition> {
+        match event {
+            Event::LeaderStarted { epoch, .. } => {
+                if *epoch <= self.epoch {
+                    return Err(illegal(event, "the daemon", format!("epoch {}", self.epoch)));
+                }
+                self.epoch = *epoch;
+                Ok(())
+            }
+            Event::RolloutProposed { plan, digest, by } => {
+                if self.rollouts.contains_key(&plan.rollout) {
+                    return Err(illegal(event, format!("rollout {}", plan.rollout), "proposed".into()));
+                }
+                self.rollouts.insert(plan.rollout.clone(), Rollout::new(Arc::clone(plan), digest.clone(), by.clone()));
+                Ok(())
+            }
+            Event::KillRequested { kill } => {
+                if self.kills.contains_key(&kill.id) {
+                    return Err(illegal(event, format!("kill {}", kill.id), "requested".into()));
+                }
+                let state = KillState { kill: kill.clone(), acknowledged: false, lifted_by: None };
+                self.kills.insert(kill.id.clone(), state);
+                Ok(())
+            }
+            Event::KillAcknowledged { kill } => self.change_kill(event, kill, |k| {
+                let open = k.in_force() && !k.acknowledged;
+                k.acknowledged |= open;
+                open
+            }),
+            Event::KillLifted { kill, by } => self.change_kill(event, kill, |k| {
+                let [first, second] = by;
+                let open = k.in_force() && first != second;
+                if open {
+                    k.lifted_by = Some(by.clone());
+                }
+                open
+            }),
+            _ => self.apply_to_rollout(event),
+        }
+    }
+
+    fn change_kill(
+        &mut self,
+        event: &Event,
+        id: &KillId,
+        change: impl FnOnce(&mut KillState) -> bool,
+    ) -> Result<(), IllegalTransition> {
+        match self.kills.get_mut(id) {
+            Some(kill) => {
+                if change(kill) {
+                    Ok(())
+                } else {
+                    Err(illegal(event, format!("kill {id}"), "acknowledged or lifted".into()))
+                }
+            }
+            None => Err(illegal(event, format!("kill {id}"), "unknown".into())),
+        }
+    }
+
+    fn apply_to_rollout(&mut self, event: &Event) -> Result<(), IllegalTransition> {
+        let known = event.rollout().and_then(|id| self.rollouts.get_mut(id));
+        known.ok_or_else(|| illegal(event, "a rollout", "unknown".into()))?.apply(event)
+    }
+
+    /// Rollouts that have not ended.
+    pub fn open_rollouts(&self) -> impl Iterator<Item = &Rollout> {
+        self.rollouts.values().filter(|r| !r.is_ended())
+    }
+
+    /// The open rollout that owns this physical stack (S16).
+    pub fn owner_of(&self, target: &super::plan::PlannedTarget) -> Option<&Rollout> {
+        self.open_rollouts().find(|r| {
+            r.plan.targets.values().any(|t| {
+                t.stack == target.stack
+                    && t.scope.account == target.scope.account
+                    && t.scope.region == target.scope.region
+            })
+        })
+    }
+
+    /// Kills in force that cover the rollout.
+    pub fn kills_on<'a>(&'a self, rollout: &'a Rollout) -> impl Iterator<Item = &'a KillState> {
+        self.kills.values().filter(|k| k.in_force() && k.kill.scope.covers(&rollout.plan))
+    }
+
+    /// The hardest kill in force on the rollout.
+    pub fn kill_on<'a>(&'a self, rollout: &'a Rollout) -> Option<&'a KillState> {
+        self.kills_on(rollout).max_by_key(|k| k.kill.mode)
+    }
+
+    /// The hardest mode in force on the rollout.
+    pub fn kill_mode(&self, rollout: &Rollout) -> Option<KillMode> {
+        self.kill_on(rollout).map(|k| k.kill.mode)
+    }
+
+    /// What keeps a kill from being acknowledged: targets whose intended forward call is not proven started or fenced.
+    pub fn pending_of(&self, kill: &Kill) -> Vec<(RolloutId, TargetId)> {
+        self.open_rollouts()
+            .filter(|r| kill.scope.covers(&r.plan))
+            .flat_map(|r| {
+                r.targets
+                    .iter()
+                    .filter(|(_, t)| t.forward_may_start())
+                    .map(|(id, _)| (r.plan.rollout.clone(), id.clone()))
+            })
+            .collect()
+    }
+
+    /// True while something of an older leader may still be executed at the provider (S4).
+    pub fn has_stale_work(&self) -> bool {
+        self.open_rollouts().any(|r| r.targets.values().any(|t| t.is_stale(self.epoch)))
+    }
+}
+
+fn illegal(event: &Event, subject: impl Into<String>, state: String) -> IllegalTransition {
+    IllegalTransition { event: event.name(), subject: subject.into(), state }
+}
