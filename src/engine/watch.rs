@@ -1,0 +1,239 @@
+//! When health is looked at, and what a judgement leads to: before the first wave, while later waves roll, and in every bake.
+
+use super::effect::{Call, Class, Effect};
+use super::health::evidence::{self, Evidence};
+use super::health::threshold::{self, Question};
+use super::session::{Purpose, Session, Watch};
+use crate::model::event::Event;
+use crate::model::halt::{Hold, RevertReason};
+use crate::model::ids::CellId;
+use crate::model::pipeline::OnFailure;
+use crate::model::state::{Bake, Phase, Rollout, RolloutPhase};
+use crate::model::time::{Millis, Now};
+use crate::model::verdict::{Finding, Judgement, Problem, Verdict};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// So many looks in a row that could not be read, before the first wave, end in a hold.
+const UNREADABLE: u32 = 3;
+/// Two looks are never closer than this, however short a bake is.
+const SHORTEST: Duration = Duration::from_millis(200);
+/// The longest time between two looks that counts as watched, beyond two intervals: a stall is not watching (S26).
+const STALL: Duration = Duration::from_secs(5);
+
+/// What looking at one rollout's health yields now.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// What follows from a judgement.
+    pub events: Vec<Event>,
+    /// Reads of a look that begins.
+    pub effects: Vec<Effect>,
+}
+
+/// Which cells are watched in this phase; none: health is not looked at.
+fn watched(rollout: &Rollout) -> Option<usize> {
+    match rollout.phase {
+        RolloutPhase::Previewing if is_previewed(rollout) && !rollout.plan.look_only => {
+            rollout.plan.waves.len().checked_sub(1)
+        }
+        RolloutPhase::Rolling { wave } => wave.checked_sub(1),
+        RolloutPhase::Baking { wave } if !rollout.gates.contains(&wave) => Some(wave),
+        _ => None,
+    }
+}
+
+/// Every target has been previewed.
+pub fn is_previewed(rollout: &Rollout) -> bool {
+    rollout.targets.values().all(|t| matches!(t.phase, Phase::Ready { .. }) || t.is_settled())
+}
+
+/// Looks at a rollout's health: begins a look that is due, or judges one whose reads have all come back.
+pub fn look(session: &mut Session, rollout: &Rollout, may_go: bool, now: Now) -> Looked {
+    let Some(through) = watched(rollout) else { return Looked::default() };
+    let id = &rollout.plan.rollout;
+    let watch = session.watches.entry(id.clone()).or_default();
+    if watch.phase != Some(rollout.phase) {
+        *watch = Watch {
+            phase: Some(rollout.phase),
+            next: now.monotonic,
+            judgement: watch.judgement.take(),
+            ..Watch::default()
+        };
+    }
+    if matches!(rollout.phase, RolloutPhase::Previewing) && !may_go {
+        return Looked::default();
+    }
+    match (watch.round.is_some(), watch.outstanding.is_empty()) {
+        (true, true) => conclude(session, rollout, through, may_go, now),
+        (true, false) => Looked::default(),
+        (false, _) if now.monotonic >= watch.next => {
+            Looked { events: Vec::new(), effects: begin(session, rollout, through, now) }
+        }
+        (false, _) => {
+            let next = watch.next;
+            session.wake_at(next);
+            Looked::default()
+        }
+    }
+}
+
+fn begin(session: &mut Session, rollout: &Rollout, through: usize, now: Now) -> Vec<Effect> {
+    let plan = &rollout.plan;
+    let id = &plan.rollout;
+    let reads = evidence::reads(plan, &plan.cells_through(through));
+    let back = now.wall_before(evidence::lookback(&plan.health));
+    let from = bake_of(rollout).map_or(back, |bake| bake.since.min(back));
+    let mut effects = Vec::new();
+    for (scope, chunks) in reads.metrics {
+        for queries in chunks {
+            let call = Call::ReadMetrics { queries, from, to: now.wall };
+            effects.push(session.effect(Purpose::Health(id.clone(), scope.clone()), Class::Read, false, &scope, call));
+        }
+    }
+    for (scope, names) in reads.alarms {
+        let call = Call::ReadAlarms(names.into_iter().collect());
+        effects.push(session.effect(Purpose::Health(id.clone(), scope.clone()), Class::Read, false, &scope, call));
+    }
+    if let Some(watch) = session.watches.get_mut(id) {
+        watch.round = Some(Evidence { to: Some(now.wall), ..Evidence::default() });
+        watch.outstanding = effects.iter().map(|e| e.id).collect();
+    }
+    effects
+}
+
+fn bake_of(rollout: &Rollout) -> Option<&Bake> {
+    match rollout.phase {
+        RolloutPhase::Baking { wave } => rollout.bake.as_ref().filter(|b| b.wave == wave),
+        _ => None,
+    }
+}
+
+fn conclude(session: &mut Session, rollout: &Rollout, through: usize, may_go: bool, now: Now) -> Looked {
+    let Some(watch) = session.watches.get_mut(&rollout.plan.rollout) else { return Looked::default() };
+    let evidence = watch.round.take().unwrap_or_default();
+    let judgement = threshold::judge(&question(rollout, through, now), &evidence);
+    let watched_for = watch.last.map_or(Duration::ZERO, |last| now.monotonic.saturating_sub(last));
+    let interval = rollout.plan.health.interval.duration();
+    let counted = Millis::of(watched_for.min(interval * 2 + STALL));
+    watch.last = Some(now.monotonic);
+    watch.judgement = Some(judgement.clone());
+    watch.unreadable = if judgement.verdict == Verdict::Error { watch.unreadable + 1 } else { 0 };
+    let unreadable = watch.unreadable;
+    let elapsed = bake_of(rollout).map_or(Millis(0), |bake| bake.elapsed.plus(counted));
+    watch.next = now.monotonic + next_look(rollout, elapsed, interval);
+    let next = watch.next;
+    let events = match rollout.phase {
+        RolloutPhase::Previewing => before_start(rollout, judgement, unreadable),
+        RolloutPhase::Rolling { .. } => while_rolling(rollout, through, judgement),
+        RolloutPhase::Baking { wave } => in_bake(rollout, wave, elapsed, judgement, may_go),
+        RolloutPhase::Reverting | RolloutPhase::Ended(_) => Vec::new(),
+    };
+    session.wake_at(next);
+    Looked { events, effects: Vec::new() }
+}
+
+fn question<'a>(rollout: &'a Rollout, through: usize, now: Now) -> Question<'a> {
+    let plan = &*rollout.plan;
+    let bake = bake_of(rollout);
+    let wave = bake.and_then(|b| plan.waves.get(b.wave));
+    let baking: BTreeSet<&CellId> = match bake {
+        Some(bake) => plan.targets.values().filter(|t| t.wave == bake.wave).map(|t| &t.cell).collect(),
+        None => BTreeSet::new(),
+    };
+    let cells = plan.cells_through(through);
+    Question {
+        plan,
+        // INVARIANT: S11. A repaired alarm is waived only until the change is in every cell.
+        waived: waived(rollout),
+        cells,
+        baking,
+        bake_since: bake.map_or(now.wall, |b| b.since),
+        need_points: wave.map_or(0, |w| w.bake_datapoints),
+        as_of_now: wave.is_none_or(|w| w.bake == Millis(0) && w.bake_datapoints == 0),
+        now: now.wall,
+    }
+}
+
+fn waived(rollout: &Rollout) -> BTreeSet<&str> {
+    let last = rollout.plan.waves.len().saturating_sub(1);
+    match rollout.phase {
+        RolloutPhase::Baking { wave } if wave == last => BTreeSet::new(),
+        _ => rollout.plan.repairs.iter().map(String::as_str).collect(),
+    }
+}
+
+fn next_look(rollout: &Rollout, elapsed: Millis, interval: Duration) -> Duration {
+    let bake = match rollout.phase {
+        RolloutPhase::Baking { wave } => rollout.plan.waves.get(wave).map_or(Millis(0), |w| w.bake),
+        _ => return interval,
+    };
+    let left = bake.duration().saturating_sub(elapsed.duration());
+    if left.is_zero() { interval } else { left.clamp(SHORTEST, interval.max(SHORTEST)) }
+}
+
+/// Red before we began is not our doing: the rollout does not start. What could not be read is not known to be green.
+fn before_start(rollout: &Rollout, judgement: Judgement, unreadable: u32) -> Vec<Event> {
+    let red = |f: &Finding| matches!(f.problem, Problem::Breach { .. } | Problem::AlarmOpen { .. });
+    let id = rollout.plan.rollout.clone();
+    if judgement.findings.iter().any(red) || unreadable >= UNREADABLE {
+        return vec![Event::RolloutHeld { rollout: id, hold: Hold::RedBeforeStart { findings: judgement.findings } }];
+    }
+    if judgement.verdict == Verdict::Error {
+        return Vec::new();
+    }
+    vec![Event::WaveStarted { rollout: id, wave: 0 }]
+}
+
+fn while_rolling(rollout: &Rollout, wave: usize, judgement: Judgement) -> Vec<Event> {
+    let mut events = vec![judged(rollout, wave, Millis(0), &judgement)];
+    if judgement.verdict == Verdict::Fail {
+        events.extend(unhealthy(rollout, RevertReason::GateFailed { wave, findings: judgement.findings }));
+    }
+    events
+}
+
+fn judged(rollout: &Rollout, wave: usize, elapsed: Millis, judgement: &Judgement) -> Event {
+    Event::HealthJudged {
+        rollout: rollout.plan.rollout.clone(),
+        wave,
+        elapsed,
+        verdict: judgement.verdict,
+        findings: judgement.findings.clone(),
+    }
+}
+
+fn in_bake(rollout: &Rollout, wave: usize, elapsed: Millis, judgement: Judgement, may_go: bool) -> Vec<Event> {
+    let Some(planned) = rollout.plan.waves.get(wave) else { return Vec::new() };
+    let id = rollout.plan.rollout.clone();
+    let mut events = vec![judged(rollout, wave, elapsed, &judgement)];
+    match judgement.verdict {
+        Verdict::Fail => {
+            events.extend(unhealthy(rollout, RevertReason::GateFailed { wave, findings: judgement.findings }))
+        }
+        // A gate does not pass while the rollout is held: what it saw would be old by the time that it may go on.
+        Verdict::Pass if elapsed >= planned.bake && may_go => events.push(Event::GatePassed {
+            rollout: id,
+            wave,
+            plan: rollout.plan_digest.clone(),
+            readings: u32::try_from(judgement.readings.len()).unwrap_or(u32::MAX),
+        }),
+        Verdict::Inconclusive | Verdict::Error if elapsed >= planned.max_bake && rollout.hold.is_none() => {
+            let hold = Hold::BakeInconclusive { wave, after: elapsed, findings: judgement.findings };
+            events.push(Event::RolloutHeld { rollout: id, hold });
+        }
+        _ => {}
+    }
+    events
+}
+
+/// What broken health, or a failed wave, leads to by the pipeline's policy.
+pub fn unhealthy(rollout: &Rollout, reason: RevertReason) -> Option<Event> {
+    let id = rollout.plan.rollout.clone();
+    match rollout.plan.revert.on_failure {
+        OnFailure::Revert => Some(Event::RevertStarted { rollout: id, reason }),
+        OnFailure::Hold if rollout.hold.is_none() => {
+            Some(Event::RolloutHeld { rollout: id, hold: Hold::Unhealthy { reason } })
+        }
+        OnFailure::Hold => None,
+    }
+}
