@@ -1,0 +1,16 @@
+//! Memory: append, fsync, replay; the lease; the durable record that the issuer reads again. SQLite in WAL mode with
+//! `synchronous=FULL`: what was acknowledged survives a power cut (S17).
+//!
+//! | module | what |
+//! |---|---|
+//! | `store` | the file: open, assert, append, read |
+//! | `chain` | each record is bound to the one before by a digest |
+//! | `lease` | who leads, and since when |
+//! | `record` | questions that the issuer asks of the durable record |
+
+pub mod chain;
+pub mod lease;
+pub mod record;
+pub mod store;
+
+pub use store::{Entry, Journal, JournalError};
