@@ -2,14 +2,19 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `cloudformation` | [`Stacks`] over the AWS SDK |
-//! | `cloudwatch` | [`Health`] over the AWS SDK |
+//! | `aws` | both traits over the AWS SDK: clients, credentials, timeouts |
+//! | `cloudformation` | the calls behind [`Stacks`] |
+//! | `cloudwatch` | the calls behind [`Health`] |
+//! | `call` | the one way out: budget, retry, count, log |
+//! | `classify` | what an SDK error proves about the effect |
 //! | `retry` | full jitter with a deadline, for calls that may be repeated |
 //! | `budget` | calls per account and region, with a share kept for reverts |
 //! | `sim` | a deterministic world for the demo and for tests |
 
 pub mod aws;
 pub mod budget;
+pub mod call;
+pub mod classify;
 pub mod cloudformation;
 pub mod cloudwatch;
 pub mod retry;
@@ -40,50 +45,129 @@ pub enum Priority {
 pub trait Stacks: Send + Sync + 'static {
     /// The stacks that exist among `names`, by name; a name that is missing from the map does not exist. Idempotent.
     /// Many names are read with one paged listing of the scope.
-    fn describe(&self, scope: &Scope, names: &[StackName], priority: Priority) -> impl Future<Output = Result<BTreeMap<StackName, StackView>, ProviderError>> + Send;
+    fn describe(
+        &self,
+        scope: &Scope,
+        names: &[StackName],
+        priority: Priority,
+    ) -> impl Future<Output = Result<BTreeMap<StackName, StackView>, ProviderError>> + Send;
 
     /// One stack by its ARN, which also finds deleted stacks (status `DELETE_COMPLETE`). `None`: no such stack. Idempotent.
-    fn describe_by_id(&self, scope: &Scope, stack_id: &str, priority: Priority) -> impl Future<Output = Result<Option<StackView>, ProviderError>> + Send;
+    fn describe_by_id(
+        &self,
+        scope: &Scope,
+        stack_id: &str,
+        priority: Priority,
+    ) -> impl Future<Output = Result<Option<StackView>, ProviderError>> + Send;
 
     /// The stack's template, stage `Original`: the bytes that were handed in. Idempotent.
-    fn template(&self, scope: &Scope, stack: &StackName, priority: Priority) -> impl Future<Output = Result<Template, ProviderError>> + Send;
+    fn template(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        priority: Priority,
+    ) -> impl Future<Output = Result<Template, ProviderError>> + Send;
 
     /// The template inside a change set, stage `Original`. Idempotent.
-    fn change_set_template(&self, scope: &Scope, stack: &StackName, change_set: &str, priority: Priority) -> impl Future<Output = Result<Template, ProviderError>> + Send;
+    fn change_set_template(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        change_set: &str,
+        priority: Priority,
+    ) -> impl Future<Output = Result<Template, ProviderError>> + Send;
 
     /// The stack policy's text, if one is set. Idempotent.
-    fn policy(&self, scope: &Scope, stack: &StackName, priority: Priority) -> impl Future<Output = Result<Option<String>, ProviderError>> + Send;
+    fn policy(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        priority: Priority,
+    ) -> impl Future<Output = Result<Option<String>, ProviderError>> + Send;
 
     /// The stack's resources as `Remove` changes with their deletion policies where the provider tells: the preview of a
     /// deletion. Idempotent.
-    fn resources(&self, scope: &Scope, stack: &StackName, priority: Priority) -> impl Future<Output = Result<Vec<ResourceChange>, ProviderError>> + Send;
+    fn resources(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        priority: Priority,
+    ) -> impl Future<Output = Result<Vec<ResourceChange>, ProviderError>> + Send;
 
     /// Creates a change set of that name; gives its ARN. Changes no resource. A name that is taken is `AlreadyExists`.
-    fn create_change_set(&self, scope: &Scope, stack: &StackName, name: &str, inputs: &ChangeSetInputs, priority: Priority) -> impl Future<Output = Result<String, ProviderError>> + Send;
+    fn create_change_set(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        name: &str,
+        inputs: &ChangeSetInputs,
+        priority: Priority,
+    ) -> impl Future<Output = Result<String, ProviderError>> + Send;
 
     /// Describes a change set, all pages. `change_set` is its ARN or its name. Idempotent.
-    fn describe_change_set(&self, scope: &Scope, stack: &StackName, change_set: &str, priority: Priority) -> impl Future<Output = Result<DescribedChangeSet, ProviderError>> + Send;
+    fn describe_change_set(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        change_set: &str,
+        priority: Priority,
+    ) -> impl Future<Output = Result<DescribedChangeSet, ProviderError>> + Send;
 
     /// Deletes a change set by ARN or name. One that does not exist is a success: it cannot be executed. Idempotent.
     /// One that is being executed is `Rejected`.
-    fn delete_change_set(&self, scope: &Scope, stack: &StackName, change_set: &str) -> impl Future<Output = Result<(), ProviderError>> + Send;
+    fn delete_change_set(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        change_set: &str,
+    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// Executes a change set by ARN with `DisableRollback` set to false. Sent at most once: never repeated inside after an
     /// ambiguous outcome. A change set can be executed once; the provider refuses the second time.
-    fn execute_change_set(&self, scope: &Scope, stack: &StackName, arn: &str, token: &Token, priority: Priority) -> impl Future<Output = Result<(), ProviderError>> + Send;
+    fn execute_change_set(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        arn: &str,
+        token: &Token,
+        priority: Priority,
+    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// Deletes a stack by its ARN. Sent at most once, as `execute_change_set`.
-    fn delete_stack(&self, scope: &Scope, stack_id: &str, token: &Token, priority: Priority) -> impl Future<Output = Result<(), ProviderError>> + Send;
+    fn delete_stack(
+        &self,
+        scope: &Scope,
+        stack_id: &str,
+        token: &Token,
+        priority: Priority,
+    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// `CancelUpdateStack`: the provider rolls the update back. `Rejected` when no update is in progress.
-    fn cancel_update(&self, scope: &Scope, stack: &StackName, token: &Token) -> impl Future<Output = Result<(), ProviderError>> + Send;
+    fn cancel_update(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        token: &Token,
+    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// `ContinueUpdateRollback`, skipping nothing. Sent at most once.
-    fn continue_rollback(&self, scope: &Scope, stack: &StackName, token: &Token) -> impl Future<Output = Result<(), ProviderError>> + Send;
+    fn continue_rollback(
+        &self,
+        scope: &Scope,
+        stack: &StackName,
+        token: &Token,
+    ) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// Reads the stack's events, newest first and bounded, back to `not_before`, for those that carry `token`. `stack` is a
     /// name or an ARN. A stack that does not exist gives a trace that found nothing. Idempotent.
-    fn find_operation(&self, scope: &Scope, stack: &str, token: &Token, not_before: Timestamp, priority: Priority) -> impl Future<Output = Result<OperationTrace, ProviderError>> + Send;
+    fn find_operation(
+        &self,
+        scope: &Scope,
+        stack: &str,
+        token: &Token,
+        not_before: Timestamp,
+        priority: Priority,
+    ) -> impl Future<Output = Result<OperationTrace, ProviderError>> + Send;
 }
 
 /// CloudWatch, one batch a method.
@@ -92,10 +176,20 @@ pub trait Stacks: Send + Sync + 'static {
 /// all pages are followed.
 pub trait Health: Send + Sync + 'static {
     /// Series for the queries over `[from, to)`. `with_samples` says for which queries the sample count is wanted.
-    fn metrics(&self, scope: &Scope, queries: &[(MetricQuery, bool)], from: Timestamp, to: Timestamp) -> impl Future<Output = Result<Vec<Series>, ProviderError>> + Send;
+    fn metrics(
+        &self,
+        scope: &Scope,
+        queries: &[(MetricQuery, bool)],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Series>, ProviderError>> + Send;
 
     /// The alarms of these names, metric and composite; `None` for one that does not exist.
-    fn alarms(&self, scope: &Scope, names: &[String]) -> impl Future<Output = Result<BTreeMap<String, Option<AlarmView>>, ProviderError>> + Send;
+    fn alarms(
+        &self,
+        scope: &Scope,
+        names: &[String],
+    ) -> impl Future<Output = Result<BTreeMap<String, Option<AlarmView>>, ProviderError>> + Send;
 }
 
 /// The whole world that a daemon needs.
