@@ -1,0 +1,193 @@
+//! The waiting: replies of the world, orders of people, timers, the kill file. It selects and obeys; nothing is decided here.
+
+use super::clock::Clock;
+use super::core::{Core, Fatal};
+use super::{kill_file, leader, perform};
+use crate::cloud::World;
+use crate::engine::decide::{Input, Refusal};
+use crate::engine::effect::{EffectId, Reply};
+use crate::model::halt::{Kill, KillDoor};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How often the kill file is looked for: well within the two seconds in which a kill must be acknowledged or pending (L3).
+const LOOK_FOR_KILL: Duration = Duration::from_millis(250);
+/// So many replies at most are taken in one turn: one append and one fsync serve them all.
+const REPLIES_PER_TURN: usize = 256;
+
+/// What others ask of the loop.
+pub enum Order {
+    /// An input, with where its result goes.
+    Input(Input, oneshot::Sender<Result<(), Refusal>>),
+    /// A look at the core, between two turns.
+    Look(Box<dyn FnOnce(&Core) + Send>),
+    /// Stop after this turn. What is in flight is found again after the next start.
+    Stop,
+}
+
+/// Sends orders to the loop.
+#[derive(Clone, Debug)]
+pub struct Orders(mpsc::Sender<Order>);
+
+/// The loop has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the daemon has stopped")]
+pub struct Stopped;
+
+impl Orders {
+    /// Hands an input in and waits for what became of it.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the loop has ended.
+    pub async fn input(&self, input: Input) -> Result<Result<(), Refusal>, Stopped> {
+        let (send, receive) = oneshot::channel();
+        self.0.send(Order::Input(input, send)).await.map_err(|_| Stopped)?;
+        receive.await.map_err(|_| Stopped)
+    }
+
+    /// Looks at the core.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the loop has ended.
+    pub async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Core) -> T + Send + 'static) -> Result<T, Stopped> {
+        let (send, receive) = oneshot::channel();
+        let order = Order::Look(Box::new(move |core| drop(send.send(look(core)))));
+        self.0.send(order).await.map_err(|_| Stopped)?;
+        receive.await.map_err(|_| Stopped)
+    }
+
+    /// Stops the loop.
+    pub async fn stop(&self) {
+        // A loop that has ended is stopped.
+        let _ = self.0.send(Order::Stop).await;
+    }
+}
+
+type Performing = Pin<Box<dyn Future<Output = (EffectId, Reply)> + Send>>;
+
+/// The loop over one world.
+pub struct Driver<W> {
+    core: Core,
+    world: Arc<W>,
+    clock: Clock,
+    kill_file: Option<PathBuf>,
+    orders: mpsc::Receiver<Order>,
+    performing: FuturesUnordered<Performing>,
+    wake: Option<Duration>,
+    renewed: Duration,
+}
+
+/// Called after each turn, with the core and the time: for whoever shows what happens.
+pub type Observer<'a> = &'a mut (dyn FnMut(&mut Core, crate::model::time::Now) + Send);
+
+impl<W: World> Driver<W> {
+    /// A loop over `world`, and the way to give it orders.
+    pub fn new(core: Core, world: Arc<W>, clock: Clock, kill_file: Option<PathBuf>) -> (Self, Orders) {
+        let (send, orders) = mpsc::channel(64);
+        let driver = Self {
+            core,
+            world,
+            clock,
+            kill_file,
+            orders,
+            performing: FuturesUnordered::new(),
+            wake: None,
+            renewed: Duration::ZERO,
+        };
+        (driver, Orders(send))
+    }
+
+    /// Runs until it is stopped.
+    ///
+    /// # Errors
+    /// [`Fatal`]: nothing more was issued after it came up.
+    pub async fn run(mut self, observer: Observer<'_>) -> Result<(), Fatal> {
+        let mut answers = Vec::new();
+        let mut inputs = self.look_for_kill();
+        loop {
+            let now = self.clock.now();
+            let turn = self.core.turn(inputs, now)?;
+            self.wake = turn.wake;
+            // Results of replies and of the kill file come first; nobody waits for those.
+            let first = turn.results.len().saturating_sub(answers.len());
+            for (answer, result) in answers.drain(..).zip(turn.results.into_iter().skip(first)) {
+                let answer: oneshot::Sender<Result<(), Refusal>> = answer;
+                // Whoever asked may have gone away; the order stands.
+                let _ = answer.send(result);
+            }
+            for effect in turn.effects {
+                let world = Arc::clone(&self.world);
+                self.performing.push(Box::pin(async move { perform::perform(&*world, effect).await }));
+            }
+            observer(&mut self.core, now);
+            match self.next(&mut answers).await? {
+                Some(next) => inputs = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits for whatever comes next; none: stop.
+    async fn next(
+        &mut self,
+        answers: &mut Vec<oneshot::Sender<Result<(), Refusal>>>,
+    ) -> Result<Option<Vec<Input>>, Fatal> {
+        loop {
+            let now = self.clock.now().monotonic;
+            if now.saturating_sub(self.renewed) >= leader::RENEW {
+                self.core.renew_lease()?;
+                self.renewed = now;
+            }
+            let tick = now + LOOK_FOR_KILL;
+            let until = self.clock.instant(self.wake.map_or(tick, |wake| wake.min(tick)));
+            let order = tokio::select! {
+                biased;
+                order = self.orders.recv() => Some(order),
+                Some(reply) = self.performing.next(), if !self.performing.is_empty() => return Ok(Some(self.replies(reply))),
+                () = tokio::time::sleep_until(until) => None,
+            };
+            match order {
+                Some(Some(Order::Input(input, answer))) => {
+                    answers.push(answer);
+                    return Ok(Some(vec![input]));
+                }
+                Some(Some(Order::Look(look))) => look(&self.core),
+                Some(Some(Order::Stop) | None) => return Ok(None),
+                None => {
+                    let kills = self.look_for_kill();
+                    let due = self.wake.is_some_and(|wake| wake <= self.clock.now().monotonic);
+                    if due || !kills.is_empty() {
+                        return Ok(Some(kills));
+                    }
+                }
+            }
+        }
+    }
+
+    fn replies(&mut self, first: (EffectId, Reply)) -> Vec<Input> {
+        let mut inputs = vec![Input::Reply(first.0, first.1)];
+        while inputs.len() < REPLIES_PER_TURN {
+            match self.performing.next().now_or_never() {
+                Some(Some((id, reply))) => inputs.push(Input::Reply(id, reply)),
+                _ => break,
+            }
+        }
+        inputs
+    }
+
+    /// The kill file, when it says something that is not in force yet.
+    fn look_for_kill(&mut self) -> Vec<Input> {
+        let now = self.clock.now();
+        let Some(kill) = self.kill_file.as_deref().and_then(|file| kill_file::read(file, now.wall)) else {
+            return Vec::new();
+        };
+        let same = |known: &Kill| known.door == KillDoor::File && known.scope == kill.scope && known.mode == kill.mode;
+        let in_force = self.core.state().kills.values().any(|k| k.in_force() && same(&k.kill));
+        if in_force { Vec::new() } else { vec![Input::Kill(kill)] }
+    }
+}

@@ -1,0 +1,161 @@
+//! The gate through which every effect leaves. The engine has decided; the issuer reads the durable record again and agrees, or the
+//! effect stays here (S12). Absent or unreadable means stop.
+
+use crate::engine::effect::{Call, Class, Effect};
+use crate::journal::{Journal, JournalError};
+use crate::model::event::{Event, Operation, OperationCall};
+use crate::model::ids::{Digest, RolloutId, TargetId, Token};
+use crate::model::plan::Plan;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why an effect was not let out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Objection {
+    /// The rollout is not on record.
+    #[error("rollout {0} is not on record")]
+    NoProposal(RolloutId),
+    /// The recorded plan does not have the recorded digest.
+    #[error("the recorded plan of rollout {0} does not have its recorded digest")]
+    PlanDigest(RolloutId),
+    /// The target is not in the plan.
+    #[error("target {0} is not in the recorded plan")]
+    NoTarget(TargetId),
+    /// A gate before the target's wave is not recorded as passed for this plan (S1).
+    #[error("the gate of wave {0} is not recorded as passed for this plan")]
+    GateNotPassed(usize),
+    /// The rollout goes back.
+    #[error("the rollout is recorded as going back")]
+    GoingBack,
+    /// A stop order is in force.
+    #[error("a kill is in force: {0}")]
+    Killed(String),
+    /// No restore point is on record (S13).
+    #[error("no restore point of target {0} is on record")]
+    NoRestorePoint(TargetId),
+    /// The newest record of the target is not the intent of this very call (S3).
+    #[error("the newest record of target {0} is not the intent of this call")]
+    NoIntent(TargetId),
+}
+
+/// The issuer: holds plans that it has read from the record, and nothing else.
+#[derive(Debug, Default)]
+pub struct Issuer {
+    /// The file whose presence stops everything.
+    kill_file: Option<PathBuf>,
+    plans: BTreeMap<RolloutId, (Arc<Plan>, Digest)>,
+}
+
+impl Issuer {
+    /// An issuer that also heeds this kill file.
+    pub fn new(kill_file: Option<PathBuf>) -> Self {
+        Self { kill_file, plans: BTreeMap::new() }
+    }
+
+    /// Lets the effect out, or says why not.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or another daemon leads: the daemon must stop.
+    pub fn check(&mut self, journal: &Journal, effect: &Effect) -> Result<Result<(), Objection>, JournalError> {
+        if is_plain_read(effect) {
+            return Ok(Ok(()));
+        }
+        // INVARIANT: S4. An overtaken daemon issues nothing.
+        journal.must_lead()?;
+        let (Some(rollout), Some(target)) = (&effect.rollout, &effect.target) else { return Ok(Ok(())) };
+        match effect.class {
+            Class::Read | Class::Fence => Ok(Ok(())),
+            Class::Reverse => Self::check_intent(journal, rollout, target, effect),
+            Class::Forward => match self.check_forward(journal, rollout, target)? {
+                Ok(()) => Self::check_intent(journal, rollout, target, effect),
+                objection => Ok(objection),
+            },
+        }
+    }
+
+    fn check_forward(
+        &mut self,
+        journal: &Journal,
+        rollout: &RolloutId,
+        target: &TargetId,
+    ) -> Result<Result<(), Objection>, JournalError> {
+        if let Some(file) = self.kill_file.as_ref().filter(|f| f.try_exists().unwrap_or(true)) {
+            return Ok(Err(Objection::Killed(format!("the file {}", file.display()))));
+        }
+        let Some((plan, digest)) = self.plan(journal, rollout)? else {
+            return Ok(Err(Objection::NoProposal(rollout.clone())));
+        };
+        // Once, when the plan is first read: it never changes after that.
+        if !self.plans.contains_key(rollout) && plan.digest().ok().as_ref() != Some(&digest) {
+            return Ok(Err(Objection::PlanDigest(rollout.clone())));
+        }
+        self.plans.insert(rollout.clone(), (Arc::clone(&plan), digest.clone()));
+        if let Some(kill) = journal.kills_in_force()?.into_iter().find(|k| k.scope.covers(&plan)) {
+            return Ok(Err(Objection::Killed(format!("{} ({}) by {}", kill.scope, kill.mode, kill.by))));
+        }
+        let Some(planned) = plan.targets.get(target) else { return Ok(Err(Objection::NoTarget(target.clone()))) };
+        let mut passed = std::collections::BTreeSet::new();
+        for event in journal.recorded_gates(rollout)? {
+            match event {
+                Event::GatePassed { wave, plan, .. } if plan == digest => drop(passed.insert(wave)),
+                Event::RevertStarted { .. } | Event::RolloutEnded { .. } => return Ok(Err(Objection::GoingBack)),
+                _ => {}
+            }
+        }
+        // INVARIANT: S1.
+        if let Some(wave) = (0..planned.wave).find(|wave| !passed.contains(wave)) {
+            return Ok(Err(Objection::GateNotPassed(wave)));
+        }
+        match journal.has_restore_point(rollout, target)? {
+            true => Ok(Ok(())),
+            false => Ok(Err(Objection::NoRestorePoint(target.clone()))),
+        }
+    }
+
+    fn plan(&self, journal: &Journal, rollout: &RolloutId) -> Result<Option<(Arc<Plan>, Digest)>, JournalError> {
+        if let Some(known) = self.plans.get(rollout) {
+            return Ok(Some(known.clone()));
+        }
+        Ok(match journal.recorded_proposal(rollout)? {
+            Some(Event::RolloutProposed { plan, digest, .. }) => Some((plan, digest)),
+            _ => None,
+        })
+    }
+
+    /// INVARIANT: S3. The newest record of the target is the intent of exactly this call, by this leader.
+    fn check_intent(
+        journal: &Journal,
+        rollout: &RolloutId,
+        target: &TargetId,
+        effect: &Effect,
+    ) -> Result<Result<(), Objection>, JournalError> {
+        let agreed = match (journal.newest_of_target(rollout, target)?, &effect.call) {
+            // A cancellation follows its own record, or another one while the operation runs; it can only lead back.
+            (Some(_), Call::CancelUpdate { .. }) => true,
+            (Some(Event::OperationIntended { operation, .. }), call) => {
+                operation.epoch == journal.epoch() && is_call_of(&operation, call)
+            }
+            _ => false,
+        };
+        Ok(if agreed { Ok(()) } else { Err(Objection::NoIntent(target.clone())) })
+    }
+}
+
+fn is_plain_read(effect: &Effect) -> bool {
+    effect.class == Class::Read && !matches!(effect.call, Call::CreateChangeSet { .. })
+}
+
+fn is_call_of(operation: &Operation, call: &Call) -> bool {
+    let same = |token: &Token| *token == operation.token;
+    match (&operation.call, call) {
+        (OperationCall::ExecuteChangeSet { arn, .. }, Call::ExecuteChangeSet { arn: sent, token, direction, .. }) => {
+            arn == sent && same(token) && *direction == operation.direction
+        }
+        (OperationCall::DeleteStack { stack_id }, Call::DeleteStack { stack_id: sent, token, direction }) => {
+            stack_id == sent && same(token) && *direction == operation.direction
+        }
+        (OperationCall::ContinueRollback { .. }, Call::ContinueRollback { token, .. }) => same(token),
+        _ => false,
+    }
+}

@@ -1,0 +1,90 @@
+//! Taking and keeping the state directory: one daemon at a time leads.
+//!
+//! A lock on the file `daemon.lock` tells a dead holder from a living one at once (the kernel drops it with the process). A holder
+//! that lives but stands still (stopped, swapped out) keeps the lock and loses its lease: the newcomer watches the beat by its own
+//! monotonic clock and takes over when it has not moved for [`LEASE`]. The old one finds out at its next write or effect.
+
+use crate::journal::{Journal, JournalError};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+/// A beat that has not moved for so long is a dead leader's. Three missed renewals plus the longest stall of a busy disk.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// The leader moves its beat on so often.
+pub const RENEW: Duration = Duration::from_secs(2);
+/// How often a newcomer looks at the beat.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Why the state directory cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LeadError {
+    /// The directory or its lock file cannot be used.
+    #[error("the state directory `{path}` cannot be used: {source}; make it writable for this user")]
+    Directory {
+        /// Which.
+        path: std::path::PathBuf,
+        /// The file system's error.
+        source: std::io::Error,
+    },
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The lead of a state directory: keep it as long as the daemon runs.
+#[derive(Debug)]
+pub struct Lead {
+    /// The journal, writing under the new epoch.
+    pub journal: Journal,
+    /// Who holds it, as recorded.
+    pub holder: String,
+    _lock: Option<File>,
+}
+
+/// Takes the lead: at once when no daemon lives here, after [`LEASE`] when one lives and does not move.
+///
+/// # Errors
+/// [`JournalError::Led`] when one lives and moves.
+pub async fn take(state_dir: &Path) -> Result<Lead, LeadError> {
+    let directory = |source| LeadError::Directory { path: state_dir.to_owned(), source };
+    make_private(state_dir).map_err(directory)?;
+    let lock_path = state_dir.join("daemon.lock");
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(directory)?;
+    let mut journal = Journal::open(&state_dir.join("journal.db"))?;
+    let holder = format!("pid {} ({})", std::process::id(), uuid::Uuid::now_v7().simple());
+    let locked = match lock.try_lock() {
+        Ok(()) => Some(lock),
+        Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Error(source)) => return Err(directory(source)),
+    };
+    let seen = journal.lease()?;
+    if locked.is_none() {
+        wait_for_silence(&journal, seen.as_ref()).await?;
+    }
+    journal.take_lead(seen.as_ref(), &holder)?;
+    Ok(Lead { journal, holder, _lock: locked })
+}
+
+async fn wait_for_silence(journal: &Journal, seen: Option<&crate::journal::lease::Lease>) -> Result<(), LeadError> {
+    let mut waited = Duration::ZERO;
+    while waited < LEASE {
+        tokio::time::sleep(LOOK).await;
+        waited += LOOK;
+        let now = journal.lease()?;
+        if now.as_ref() != seen {
+            let holder = now.map(|l| l.holder).unwrap_or_default();
+            return Err(JournalError::Led { holder }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Makes the directory, readable by its owner alone: it holds templates and the socket.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    if dir.is_dir() {
+        return std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700));
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}

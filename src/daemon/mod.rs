@@ -1,0 +1,19 @@
+//! The loop: input → decide → append + fsync → apply → effects through one gate → next input.
+//!
+//! | module | what |
+//! |---|---|
+//! | `core` | one turn of the loop, without waiting: what every driver shares |
+//! | `issuer` | the gate: reads the durable record again before an effect leaves |
+//! | `driver` | the waiting: replies, orders, timers |
+//! | `perform` | an effect → calls of the world |
+//! | `leader` | taking and keeping the state directory |
+//! | `kill_file` | the door that works when everything else is down |
+//! | `clock` | the only place where time is read |
+
+pub mod clock;
+pub mod core;
+pub mod driver;
+pub mod issuer;
+pub mod kill_file;
+pub mod leader;
+pub mod perform;

@@ -1,0 +1,92 @@
+//! An effect → calls of the world → one reply. No decision: an effect that needs two calls stops at the first error.
+
+use crate::cloud::{Priority, World};
+use crate::engine::effect::{Answer, Call, Effect, EffectId, Reply};
+use crate::model::ids::StackName;
+use crate::model::observation::{ProviderError, ProviderErrorKind};
+use crate::model::stack::{Scope, StackRecord, StackStatus, StackView};
+
+/// Performs one effect.
+pub async fn perform<W: World>(world: &W, effect: Effect) -> (EffectId, Reply) {
+    let priority = if effect.urgent { Priority::Reserved } else { Priority::Normal };
+    let scope = &effect.scope;
+    let reply = match effect.call {
+        Call::ObserveStacks(stacks) => world.describe(scope, &stacks, priority).await.map(Answer::Stacks),
+        Call::ReadRecord { view, with_policy } => read_record(world, scope, *view, with_policy, priority).await,
+        Call::ReadResources(stack) => world.resources(scope, &stack, priority).await.map(Answer::Resources),
+        Call::CreateChangeSet { stack, name, inputs } => {
+            world.create_change_set(scope, &stack, &name, &inputs, priority).await.map(Answer::Created)
+        }
+        Call::DescribeChangeSet { stack, change_set, with_template } => {
+            describe(world, scope, &stack, &change_set, with_template, priority).await
+        }
+        Call::DeleteChangeSet { stack, change_set, shell } => fence(world, scope, &stack, &change_set, shell).await,
+        Call::ExecuteChangeSet { stack, arn, token, .. } => {
+            world.execute_change_set(scope, &stack, &arn, &token, priority).await.map(|()| Answer::Done)
+        }
+        Call::DeleteStack { stack_id, token, .. } => {
+            world.delete_stack(scope, &stack_id, &token, priority).await.map(|()| Answer::Done)
+        }
+        Call::CancelUpdate { stack, token } => world.cancel_update(scope, &stack, &token).await.map(|()| Answer::Done),
+        Call::ContinueRollback { stack, token } => {
+            world.continue_rollback(scope, &stack, &token).await.map(|()| Answer::Done)
+        }
+        Call::FindOperation { stack, token, since } => {
+            world.find_operation(scope, &stack, &token, since, priority).await.map(Answer::Trace)
+        }
+        Call::ReadMetrics { queries, from, to } => world.metrics(scope, &queries, from, to).await.map(Answer::Series),
+        Call::ReadAlarms(names) => world.alarms(scope, &names).await.map(Answer::Alarms),
+    };
+    (effect.id, reply)
+}
+
+async fn read_record<W: World>(
+    world: &W,
+    scope: &Scope,
+    view: StackView,
+    with_policy: bool,
+    priority: Priority,
+) -> Reply {
+    let template = world.template(scope, &view.name, priority).await?;
+    let policy = if with_policy { world.policy(scope, &view.name, priority).await? } else { None };
+    Ok(Answer::Record(Box::new(StackRecord { view, template, policy })))
+}
+
+async fn describe<W: World>(
+    world: &W,
+    scope: &Scope,
+    stack: &StackName,
+    change_set: &str,
+    with_template: bool,
+    priority: Priority,
+) -> Reply {
+    let described = world.describe_change_set(scope, stack, change_set, priority).await?;
+    let template = match with_template {
+        true => Some(world.change_set_template(scope, stack, change_set, priority).await?),
+        false => None,
+    };
+    Ok(Answer::ChangeSet(Box::new(described), template))
+}
+
+/// Deletes the change set and then, where the stack did not exist before, the empty shell that a change set of type CREATE leaves.
+async fn fence<W: World>(world: &W, scope: &Scope, stack: &StackName, change_set: &str, shell: bool) -> Reply {
+    world.delete_change_set(scope, stack, change_set).await?;
+    if shell {
+        let found = world.describe(scope, std::slice::from_ref(stack), Priority::Reserved).await?;
+        if let Some(view) = found.get(stack).filter(|view| view.status == StackStatus::ReviewInProgress) {
+            remove_shell(world, scope, view).await?;
+        }
+    }
+    Ok(Answer::Done)
+}
+
+async fn remove_shell<W: World>(world: &W, scope: &Scope, view: &StackView) -> Result<(), ProviderError> {
+    let token = crate::model::ids::Token::new("wg-remove-shell");
+    match world.delete_stack(scope, &view.stack_id, &token, Priority::Reserved).await {
+        // An empty shell: whether this very call removed it does not matter, and trying again is harmless.
+        Err(error) if error.kind == ProviderErrorKind::Ambiguous => {
+            Err(ProviderError { kind: ProviderErrorKind::Unavailable, ..error })
+        }
+        result => result,
+    }
+}
