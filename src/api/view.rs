@@ -1,0 +1,279 @@
+//! What is shown of the state, as data: the command line draws it, `--json` prints it.
+
+use super::words::{self, Explained};
+use crate::daemon::core::Core;
+use crate::model::event::{Outcome, Settlement};
+use crate::model::ids::{CellId, KillId, RolloutId, TargetId};
+use crate::model::stack::{PreviewCounts, ResourceChange};
+use crate::model::state::{KillState, Phase, Rollout, RolloutPhase, State, Target};
+use crate::model::time::Millis;
+use crate::model::verdict::{Reading, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// Everything, or one rollout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The leader's term.
+    pub epoch: u64,
+    /// Newest last.
+    pub rollouts: Vec<RolloutView>,
+    /// In force, and lifted ones.
+    pub kills: Vec<KillView>,
+}
+
+/// A stop order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KillView {
+    /// Its name.
+    pub kill: KillId,
+    /// What it stops.
+    pub scope: String,
+    /// How hard.
+    pub mode: String,
+    /// Who gave it.
+    pub by: String,
+    /// `pending`, `acknowledged` or `lifted`.
+    pub state: String,
+    /// Targets whose intended forward call is not proven started or fenced.
+    pub pending: Vec<TargetId>,
+}
+
+/// One rollout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolloutView {
+    /// Its name.
+    pub rollout: RolloutId,
+    /// Untrusted text.
+    pub title: String,
+    /// Untrusted text.
+    pub agent: String,
+    /// Untrusted text.
+    pub reasoning: String,
+    /// By which pipeline.
+    pub pipeline: String,
+    /// The plan's digest.
+    pub plan: String,
+    /// `previewing`, `rolling`, `baking`, `reverting` or `ended`.
+    pub phase: String,
+    /// The wave that rolls or bakes, from 0.
+    pub wave: Option<usize>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Why it waits, and what to do.
+    pub hold: Option<Explained>,
+    /// Why it goes, or went, back.
+    pub revert: Option<String>,
+    /// In order.
+    pub waves: Vec<WaveView>,
+    /// The newest judgement.
+    pub health: Option<HealthView>,
+    /// A stop order on it, in force.
+    pub killed: Option<String>,
+}
+
+/// One wave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaveView {
+    /// Its name.
+    pub name: String,
+    /// `waiting`, `rolling`, `baking`, `passed`, `reverting`, `reverted`.
+    pub state: String,
+    /// The first one in production.
+    pub one_box: bool,
+    /// In the order in which they start.
+    pub targets: Vec<TargetView>,
+    /// Watched time so far, while it bakes.
+    pub baked: Option<Millis>,
+    /// How long it is watched.
+    pub bake: Millis,
+    /// When the bake is given up.
+    pub max_bake: Millis,
+    /// Points that each metric must have shown.
+    pub bake_datapoints: u32,
+    /// Targets in flight at once.
+    pub max_concurrent: u32,
+    /// Failed targets that the wave bears.
+    pub failure_tolerance: u32,
+}
+
+/// One target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetView {
+    /// Its id.
+    pub target: TargetId,
+    /// Its cell.
+    pub cell: CellId,
+    /// The stack's name.
+    pub stack: String,
+    /// Where.
+    pub account: String,
+    /// Where.
+    pub region: String,
+    /// Of which environment.
+    pub environment: String,
+    /// The phase in one word, as `applied`.
+    pub state: String,
+    /// True while it goes back.
+    pub reverting: bool,
+    /// The preview in numbers.
+    pub counts: PreviewCounts,
+    /// The preview in full, where it was asked for.
+    pub changes: Vec<ResourceChange>,
+    /// The restore point's digest.
+    pub restore_point: Option<String>,
+    /// Why it is stuck, and the next step.
+    pub stuck: Option<Explained>,
+}
+
+/// A judgement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthView {
+    /// What health says.
+    pub verdict: Verdict,
+    /// Why not pass, in words.
+    pub findings: Vec<String>,
+    /// Values against thresholds, where this daemon has looked itself.
+    pub readings: Vec<Reading>,
+}
+
+/// Everything, or one rollout; `full` adds the previews' resources.
+pub fn status(core: &Core, only: Option<&RolloutId>, full: bool) -> StatusView {
+    let state = core.state();
+    let rollouts = state.rollouts.values().filter(|r| only.is_none_or(|id| r.plan.rollout == *id));
+    StatusView {
+        epoch: state.epoch.0,
+        rollouts: rollouts.map(|r| rollout(core, r, full)).collect(),
+        kills: state.kills.values().map(|k| kill(state, k)).collect(),
+    }
+}
+
+/// One stop order.
+pub fn kill(state: &State, kill: &KillState) -> KillView {
+    let word = match (kill.in_force(), kill.acknowledged) {
+        (false, _) => "lifted",
+        (true, true) => "acknowledged",
+        (true, false) => "pending",
+    };
+    let pending = if word == "pending" { state.pending_of(&kill.kill) } else { Vec::new() };
+    KillView {
+        kill: kill.kill.id.clone(),
+        scope: kill.kill.scope.to_string(),
+        mode: kill.kill.mode.to_string(),
+        by: kill.kill.by.clone(),
+        state: word.into(),
+        pending: pending.into_iter().map(|(_, target)| target).collect(),
+    }
+}
+
+/// One rollout.
+pub fn rollout(core: &Core, rollout: &Rollout, full: bool) -> RolloutView {
+    let (phase, wave) = match rollout.phase {
+        RolloutPhase::Previewing => ("previewing", None),
+        RolloutPhase::Rolling { wave } => ("rolling", Some(wave)),
+        RolloutPhase::Baking { wave } => ("baking", Some(wave)),
+        RolloutPhase::Reverting => ("reverting", None),
+        RolloutPhase::Ended(_) => ("ended", None),
+    };
+    let plan = &rollout.plan;
+    RolloutView {
+        rollout: plan.rollout.clone(),
+        title: plan.change_set.title.clone(),
+        agent: plan.change_set.agent.clone(),
+        reasoning: plan.change_set.reasoning.clone(),
+        pipeline: plan.pipeline.name.clone(),
+        plan: rollout.plan_digest.to_string(),
+        phase: phase.into(),
+        wave,
+        outcome: rollout.outcome(),
+        hold: rollout.hold.as_ref().map(words::hold),
+        revert: rollout.revert.as_ref().map(words::revert),
+        waves: (0..plan.waves.len()).filter_map(|n| wave_view(rollout, n, full)).collect(),
+        health: health(core, rollout),
+        killed: core
+            .state()
+            .kill_on(rollout)
+            .filter(|_| !rollout.is_ended())
+            .map(|k| format!("{} ({}) by {}", k.kill.id, k.kill.mode, k.kill.by)),
+    }
+}
+
+fn health(core: &Core, rollout: &Rollout) -> Option<HealthView> {
+    let live = core.session().watches.get(&rollout.plan.rollout).and_then(|w| w.judgement.as_ref());
+    match (live, &rollout.health) {
+        (Some(live), _) => Some(HealthView {
+            verdict: live.verdict,
+            findings: live.findings.iter().map(words::finding).collect(),
+            readings: live.readings.clone(),
+        }),
+        (None, Some(last)) => Some(HealthView {
+            verdict: last.verdict,
+            findings: last.findings.iter().map(words::finding).collect(),
+            readings: Vec::new(),
+        }),
+        (None, None) => None,
+    }
+}
+
+fn wave_view(rollout: &Rollout, index: usize, full: bool) -> Option<WaveView> {
+    let planned = rollout.plan.waves.get(index)?;
+    let bake = rollout.bake.as_ref().filter(|b| b.wave == index);
+    let ids = planned.targets.iter();
+    Some(WaveView {
+        name: planned.name.clone(),
+        state: wave_state(rollout, index).into(),
+        one_box: planned.one_box,
+        targets: ids.filter_map(|id| target_view(rollout, id, full)).collect(),
+        baked: bake.map(|b| b.elapsed),
+        bake: planned.bake,
+        max_bake: planned.max_bake,
+        bake_datapoints: planned.bake_datapoints,
+        max_concurrent: planned.max_concurrent,
+        failure_tolerance: planned.failure_tolerance,
+    })
+}
+
+fn wave_state(rollout: &Rollout, index: usize) -> &'static str {
+    let back = matches!(
+        rollout.phase,
+        RolloutPhase::Reverting | RolloutPhase::Ended(Outcome::Reverted | Outcome::Stuck | Outcome::Cancelled)
+    );
+    if back {
+        let touched = rollout.wave_states(index).any(Target::is_touched);
+        let open = rollout.wave_states(index).any(Target::needs_revert);
+        let stuck = rollout.wave_states(index).any(|t| matches!(t.phase, Phase::Settled(Settlement::Stuck { .. })));
+        return match (touched, open, stuck) {
+            (false, ..) => "untouched",
+            (true, true, _) => "reverting",
+            (true, false, true) => "stuck",
+            (true, false, false) => "reverted",
+        };
+    }
+    match rollout.phase {
+        _ if rollout.gates.contains(&index) => "passed",
+        RolloutPhase::Rolling { wave } if wave == index => "rolling",
+        RolloutPhase::Baking { wave } if wave == index => "baking",
+        _ => "waiting",
+    }
+}
+
+fn target_view(rollout: &Rollout, id: &TargetId, full: bool) -> Option<TargetView> {
+    let (planned, target) = rollout.plan.targets.get(id).zip(rollout.targets.get(id))?;
+    let stuck = match &target.phase {
+        Phase::Settled(Settlement::Stuck { reason, .. }) => Some(words::stuck(reason)),
+        _ => None,
+    };
+    Some(TargetView {
+        target: id.clone(),
+        cell: planned.cell.clone(),
+        stack: planned.stack.to_string(),
+        account: planned.scope.account.to_string(),
+        region: planned.scope.region.to_string(),
+        environment: planned.environment.clone(),
+        state: target.phase.name().into(),
+        reverting: rollout.phase == RolloutPhase::Reverting && target.needs_revert(),
+        counts: target.counts,
+        changes: if full { target.changes.clone() } else { Vec::new() },
+        restore_point: target.restore_digest.as_ref().map(ToString::to_string),
+        stuck,
+    })
+}
