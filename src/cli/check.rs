@@ -1,0 +1,89 @@
+//! `check`: every error of every pipeline file, in its place, with a fix.
+
+use super::args::CheckArgs;
+use super::call::complain;
+use super::exit::Exit;
+use super::files;
+use crate::config;
+use crate::model::document::Diagnostics;
+use crate::model::pipeline::check::select_cells;
+use crate::model::pipeline::{self, Pipeline};
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+/// `wavegate check`
+pub fn run(args: &CheckArgs) -> Exit {
+    let mut bad = 0_usize;
+    let mut files_seen = 0_usize;
+    for path in &args.paths {
+        match files::pipelines_in(path) {
+            Ok(found) => {
+                for file in found {
+                    files_seen += 1;
+                    bad += usize::from(!check_file(&file, args.json));
+                }
+            }
+            Err(error) => {
+                complain(&error.to_string());
+                bad += 1;
+            }
+        }
+    }
+    if bad == 0 {
+        return Exit::Success;
+    }
+    if !args.json {
+        eprintln!("{bad} of {} not sound", files_seen.max(bad));
+    }
+    Exit::BadUsage
+}
+
+/// True when the file is sound.
+fn check_file(file: &Path, json: bool) -> bool {
+    let shown = file.display().to_string();
+    let bytes = match files::read_bounded(file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            complain(&error.to_string());
+            return false;
+        }
+    };
+    match pipeline::read::read(&shown, &bytes) {
+        Ok(pipeline) => {
+            println!("{}", sound(&shown, &pipeline, json));
+            true
+        }
+        Err(faults) => {
+            report(&faults, json);
+            false
+        }
+    }
+}
+
+fn sound(file: &str, pipeline: &Pipeline, json: bool) -> String {
+    let sizes: Vec<usize> = select_cells(&pipeline.cells, &pipeline.waves).iter().map(Vec::len).collect();
+    if json {
+        return serde_json::json!({ "file": file, "ok": true, "pipeline": pipeline.name, "cells_per_wave": sizes })
+            .to_string();
+    }
+    let waves = pipeline
+        .waves
+        .iter()
+        .zip(&sizes)
+        .map(|(wave, size)| format!("{} ({size})", wave.name))
+        .collect::<Vec<_>>()
+        .join(" → ");
+    format!("ok  {file}  {}: {} cells in {} waves: {waves}", pipeline.name, pipeline.cells.len(), pipeline.waves.len())
+}
+
+fn report(faults: &Diagnostics, json: bool) {
+    if json {
+        for fault in &faults.all {
+            println!("{}", serde_json::json!({ "file": faults.file, "ok": false, "fault": fault }));
+        }
+    } else if std::io::stderr().is_terminal() && !config::no_color() {
+        eprintln!("{}\n", faults.coloured());
+    } else {
+        eprintln!("{faults}\n");
+    }
+}

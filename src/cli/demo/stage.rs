@@ -1,0 +1,167 @@
+//! A stage for one scenario: a fresh embedded world, a fresh state directory, and a daemon in between.
+
+use super::scenario::{Ending, Scenario};
+use crate::api::{service, view};
+use crate::cli::args::DemoArgs;
+use crate::cli::draw::Screen;
+use crate::cli::serve::chain;
+use crate::cloud::sim::{SimOptions, SimWorld};
+use crate::daemon::clock::Clock;
+use crate::daemon::core::Core;
+use crate::daemon::driver::Driver;
+use crate::engine::planner;
+use crate::journal::Journal;
+use crate::model::ids::RolloutId;
+use crate::model::pipeline::{self, Pipeline};
+use crate::model::plan::Plan;
+use crate::model::time::Now;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PIPELINE: &str = include_str!("pipeline.yaml");
+/// What every stack is at the beginning.
+pub const RELEASE_1: &str = include_str!("orders-v1.yaml");
+const TEMPLATES: [(&str, &str); 2] =
+    [("orders-v2.yaml", include_str!("orders-v2.yaml")), ("orders-bad.yaml", include_str!("orders-bad.yaml"))];
+/// The longest that one turn may take to watch, whatever the pace.
+const LONGEST_FRAME: Duration = Duration::from_millis(700);
+
+/// One scenario's stage.
+pub struct Stage {
+    scenario: Scenario,
+    seed: u64,
+    speed: f64,
+    json: bool,
+    dir: StateDir,
+    pipeline: Pipeline,
+}
+
+/// A temporary state directory, removed when the curtain falls.
+struct StateDir(PathBuf);
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        // What is left behind in the system's temporary folder is the system's to clean.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Stage {
+    /// Sets up.
+    ///
+    /// # Errors
+    /// Words for people.
+    pub fn new(args: &DemoArgs, scenario: Scenario) -> Result<Self, String> {
+        let dir = std::env::temp_dir().join(format!("wavegate-demo-{}", uuid::Uuid::now_v7().simple()));
+        std::fs::create_dir_all(&dir).map_err(|e| format!("`{}` cannot be made: {e}", dir.display()))?;
+        let pipeline = pipeline::read::read("demo/pipeline.yaml", PIPELINE.as_bytes()).map_err(|d| d.to_string())?;
+        Ok(Self { scenario, seed: args.seed, speed: args.speed, json: args.json, dir: StateDir(dir), pipeline })
+    }
+
+    /// Plays the scenario.
+    ///
+    /// # Errors
+    /// Words for people.
+    pub fn play(self) -> Result<Ending, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = runtime.map_err(|e| format!("the system gives no event queue: {e}"))?;
+        runtime.block_on(self.perform())
+    }
+
+    async fn perform(self) -> Result<Ending, String> {
+        let start = start_of_demo();
+        let world = self.world(start)?;
+        let plan = self.plan(start)?;
+        if !self.json {
+            println!(
+                "── {} ──\n{}\nstate directory {}",
+                self.scenario.title(),
+                self.scenario.story(),
+                self.dir.0.display()
+            );
+        }
+        let core = open(&self.dir.0, Clock::world(start).now())?;
+        let (driver, orders) = Driver::new(core, Arc::new(world.clone()), Clock::world(start), None);
+        let mut show = Show {
+            id: plan.rollout.clone(),
+            screen: Screen::default(),
+            last: Duration::ZERO,
+            speed: self.speed,
+            json: self.json,
+        };
+        let mut observe = |core: &mut Core, now: Now| show.turn(core, now);
+        let script = async {
+            let ending = self.scenario.script(&orders, &world, plan).await;
+            orders.stop().await;
+            ending
+        };
+        let (ran, ending) = tokio::join!(driver.run(&mut observe), script);
+        ran.map_err(|e| chain(&e))?;
+        ending
+    }
+
+    /// Twelve stacks of release 1, each bound to its cell's metrics.
+    fn world(&self, start: Timestamp) -> Result<SimWorld, String> {
+        let world = SimWorld::new(SimOptions { seed: self.seed, start, ..SimOptions::default() });
+        for cell in &self.pipeline.cells {
+            let scope = cell.scope();
+            for stack in cell.stacks.values() {
+                let parameters = BTreeMap::from([("Retention".to_owned(), "4".to_owned())]);
+                let tags = BTreeMap::from([("team".to_owned(), "orders".to_owned())]);
+                world.add_stack(&scope, stack, RELEASE_1, parameters, tags).map_err(|e| e.to_string())?;
+                world.bind(&scope, cell.name.as_str(), stack.clone());
+            }
+        }
+        Ok(world)
+    }
+
+    fn plan(&self, now: Timestamp) -> Result<Plan, String> {
+        let templates = TEMPLATES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let admitted = service::admit("demo/change.yaml", self.scenario.change_set(), &templates)?;
+        let rollout = RolloutId::new(format!("r-demo-{}", self.scenario.name()));
+        planner::plan(&admitted, &self.pipeline, rollout, false, now).map_err(|e| service::plan_errors(&e))
+    }
+}
+
+/// The embedded world's day begins here, the same in every run: `--seed` repeats a run exactly.
+fn start_of_demo() -> Timestamp {
+    Timestamp::from_second(1_795_161_600).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn open(dir: &Path, now: Now) -> Result<Core, String> {
+    let mut journal = Journal::open(&dir.join("journal.db")).map_err(|e| chain(&e))?;
+    journal.take_lead(None, "demo").map_err(|e| chain(&e))?;
+    Core::new(journal, "demo", None, now).map_err(|e| chain(&e))
+}
+
+/// Draws each turn, at the pace that was asked for.
+struct Show {
+    id: RolloutId,
+    screen: Screen,
+    last: Duration,
+    speed: f64,
+    json: bool,
+}
+
+impl Show {
+    fn turn(&mut self, core: &mut Core, now: Now) {
+        let fresh = core.take_fresh();
+        if self.json {
+            for event in &fresh {
+                println!("{}", serde_json::json!({ "at": now.wall.to_string(), "event": event }));
+            }
+        } else if let Some(rollout) = core.state().rollouts.get(&self.id) {
+            let view = view::rollout(core, rollout, false);
+            if rollout.is_ended() { self.screen.finish(&view) } else { self.screen.show(&view) }
+        }
+        let passed = now.monotonic.saturating_sub(self.last);
+        self.last = now.monotonic;
+        if self.speed > 0.0 {
+            // The runtime's time is virtual and stands still meanwhile; only the person's time passes here.
+            std::thread::sleep(passed.div_f64(self.speed).min(LONGEST_FRAME));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The command line: one file a command. Exit codes are in [`exit`].
+
+pub mod args;
+pub mod call;
+pub mod check;
+pub mod demo;
+pub mod draw;
+pub mod exit;
+pub mod files;
+pub mod kill;
+pub mod orders;
+pub mod plan;
+pub mod propose;
+pub mod schema;
+pub mod serve;
+pub mod status;
+pub mod watch;
+
+use args::{Args, Command};
+use exit::Exit;
+
+/// Runs one command and gives its exit code; what a person is to read has been printed.
+pub fn run(args: Args) -> Exit {
+    let Args { command, common } = args;
+    match command {
+        Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&common, &args),
+        Command::Plan(args) => plan::run(&common, &args),
+        Command::Propose(args) => propose::run(&common, &args),
+        Command::Status(args) => status::run(&common, &args),
+        Command::Watch(args) => watch::run(&common, &args),
+        Command::Pause(args) => orders::pause(&common, &args),
+        Command::Resume(args) => orders::resume(&common, &args),
+        Command::Revert(args) => orders::revert(&common, &args),
+        Command::Kill(args) => kill::run(&common, &args),
+        Command::Version => orders::version(&common),
+    }
+}

@@ -1,0 +1,15 @@
+//! `schema`: JSON Schema for editors.
+
+use super::args::SchemaArgs;
+use super::exit::Exit;
+use crate::model::{change_set, pipeline};
+
+/// `wavegate schema`
+pub fn run(args: &SchemaArgs) -> Exit {
+    let schema = match args.of.as_str() {
+        "change-set" => change_set::read::json_schema(),
+        _ => pipeline::yaml::json_schema(),
+    };
+    println!("{schema:#}");
+    Exit::Success
+}

@@ -1,0 +1,85 @@
+//! `status`: how rollouts stand.
+
+use super::args::{Common, StatusArgs};
+use super::call::{ask_once, odd};
+use super::draw::{self, Paint};
+use super::exit::Exit;
+use crate::api::service::{Request, Response};
+use crate::api::view::{KillView, RolloutView, StatusView};
+use crate::api::words;
+use comfy_table::{Table, presets};
+
+/// `wavegate status`
+pub fn run(common: &Common, args: &StatusArgs) -> Exit {
+    let one = args.rollout.is_some();
+    let request = Request::Status { rollout: args.rollout.clone().map(Into::into), full: one };
+    match ask_once(common, &request) {
+        Ok(Response::Status(view)) if args.json => print_json(&view, one),
+        Ok(Response::Status(view)) => print(&view, one),
+        Ok(other) => odd(&other),
+        Err(exit) => exit,
+    }
+}
+
+fn print_json(view: &StatusView, one: bool) -> Exit {
+    let text = match view.rollouts.first() {
+        Some(rollout) if one => serde_json::to_string(rollout),
+        _ => serde_json::to_string(view),
+    };
+    match text {
+        Ok(text) => {
+            println!("{text}");
+            Exit::Success
+        }
+        Err(error) => {
+            super::call::complain(&error.to_string());
+            Exit::Failed
+        }
+    }
+}
+
+fn print(view: &StatusView, one: bool) -> Exit {
+    let paint = Paint::of_stdout();
+    for kill in view.kills.iter().filter(|k| k.state != "lifted") {
+        println!("{}", kill_line(kill, paint));
+    }
+    match view.rollouts.first() {
+        Some(rollout) if one => {
+            println!("{}", draw::LEGEND);
+            draw::rollout(rollout, paint).iter().for_each(|line| println!("{line}"));
+        }
+        None => println!("no rollouts yet (epoch {}); hand in a change set with `wavegate propose`", view.epoch),
+        Some(_) => println!("{}", table(&view.rollouts)),
+    }
+    Exit::Success
+}
+
+fn kill_line(kill: &KillView, paint: Paint) -> String {
+    let pending =
+        if kill.pending.is_empty() { String::new() } else { format!(", pending for {} target(s)", kill.pending.len()) };
+    format!("{} {} on {} ({}), {}{pending}", paint.bad("KILL"), kill.kill, kill.scope, kill.mode, kill.state)
+}
+
+fn table(rollouts: &[RolloutView]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header([
+        "rollout",
+        "state",
+        "waves passed",
+        "pipeline",
+        "agent",
+        "title",
+    ]);
+    for view in rollouts {
+        let passed = view.waves.iter().filter(|w| w.state == "passed").count();
+        table.add_row([
+            view.rollout.to_string(),
+            draw::state(view, Paint::Plain),
+            format!("{passed} of {}", view.waves.len()),
+            view.pipeline.clone(),
+            words::plain(&view.agent),
+            words::plain(&view.title),
+        ]);
+    }
+    table
+}
