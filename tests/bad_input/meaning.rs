@@ -1,0 +1,104 @@
+//! What accepted words mean: which cells a wave takes, how long a duration is, where a threshold lies.
+
+use super::root;
+use wavegate::model::document::fields::parse_duration;
+use wavegate::model::pipeline::check::select_cells;
+use wavegate::model::pipeline::{self, Pipeline};
+
+/// Ten cells of two environments: `s1`, `s2` in staging, `p1` … `p8` in production with 5, 5, 10, 20, 20, 20, 10, 10 %.
+fn fleet_with(waves: &[&str]) -> Pipeline {
+    let mut text = String::from("version: 1\nname: small\nfleet:\n  cells:\n");
+    let cells = [
+        ("s1", 0),
+        ("s2", 0),
+        ("p1", 5),
+        ("p2", 5),
+        ("p3", 10),
+        ("p4", 20),
+        ("p5", 20),
+        ("p6", 20),
+        ("p7", 10),
+        ("p8", 10),
+    ];
+    for (name, share) in cells {
+        let environment = if name.starts_with('s') { "staging" } else { "production" };
+        text.push_str(&format!(
+            "    - {{name: {name}, account: \"111111111111\", region: eu-west-1, environment: {environment}, traffic_share: {share}, stacks: {{a: a-{name}}}}}\n"
+        ));
+    }
+    text.push_str("waves:\n");
+    for (at, wave) in waves.iter().enumerate() {
+        text.push_str(&format!("  - {{name: w{at}, bake: 10m, {wave}}}\n"));
+    }
+    text.push_str("health: {alarms: [{name: a}]}\n");
+    pipeline::read::read("x", text.as_bytes()).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn taken(waves: &[&str]) -> Vec<String> {
+    let pipeline = fleet_with(waves);
+    let selected = select_cells(&pipeline.cells, &pipeline.waves);
+    selected.iter().map(|cells| cells.iter().map(|c| c.as_str()).collect::<Vec<_>>().join(" ")).collect()
+}
+
+const STAGING: &str = "environment: staging, select: {remaining: true}";
+const REST: &str = "select: {remaining: true}";
+
+#[test]
+fn counts_and_names_take_what_is_left_in_the_fleets_order() {
+    let waves = [
+        "environment: production, select: {cells: [p3, p1]}",
+        STAGING,
+        "environment: production, select: {count: 2}",
+        REST,
+    ];
+    assert_eq!(taken(&waves), ["p1 p3", "s1 s2", "p2 p4", "p5 p6 p7 p8"]);
+}
+
+#[test]
+fn percentages_of_targets_are_of_the_environment_round_down_and_take_at_least_one() {
+    let waves = [
+        STAGING,
+        "environment: production, select: {percent_of_targets: 1}",
+        "environment: production, select: {percent_of_targets: 49}",
+        REST,
+    ];
+    assert_eq!(taken(&waves), ["s1 s2", "p1", "p2 p3 p4", "p5 p6 p7 p8"]);
+}
+
+#[test]
+fn percentages_of_traffic_stay_within_the_number_and_take_at_least_one() {
+    let percent = |n: u32| format!("environment: production, select: {{percent_of_traffic: {n}}}");
+    let waves = [STAGING.to_owned(), percent(1), percent(20), percent(45), REST.to_owned()];
+    let waves: Vec<&str> = waves.iter().map(String::as_str).collect();
+    assert_eq!(taken(&waves), ["s1 s2", "p1", "p2 p3", "p4 p5", "p6 p7 p8"]);
+}
+
+#[test]
+fn without_an_environment_a_wave_takes_from_all() {
+    assert_eq!(taken(&["select: {count: 3}", REST]), ["s1 s2 p1", "p2 p3 p4 p5 p6 p7 p8"]);
+}
+
+#[test]
+fn durations_have_units_and_limits() {
+    let millis = |text: &str| parse_duration(text).map(|span| span.0);
+    for (text, expected) in [("0s", 0), ("45s", 45_000), ("1h30m", 5_400_000), ("250ms", 250), ("720h", 2_592_000_000)]
+    {
+        assert_eq!(millis(text), Some(expected), "{text}");
+    }
+    for text in ["", "10", "-5m", "soon", "22:30", "721h", "99999999999999999h", "1e3s", "NaN", "10 apples"] {
+        assert_eq!(millis(text), None, "{text}");
+    }
+}
+
+#[test]
+fn thresholds_are_one_comparison_with_a_finite_number() {
+    let sound = std::fs::read_to_string(root().join("tests/bad_input/sound_pipeline.yaml")).unwrap();
+    let read =
+        |words: &str| pipeline::read::read("x", sound.replace("\"> 1.2\"", &format!("\"{words}\"")).as_bytes()).ok();
+    let bad = |words: &str, value: f64| read(words).unwrap().health.metrics[1].fail_when.is_bad(value);
+    assert!(bad("> 5", 5.1) && !bad("> 5", 5.0) && bad(">=5", 5.0) && !bad(">= 5", 4.9));
+    assert!(bad("< 5", 4.9) && !bad("< 5", 5.0) && bad(" <= -0.5 ", -0.5) && !bad("<= -0.5", 0.0));
+    for words in ["> NaN", "> inf", "> -infinity", "> 1e999", "5", "= 5", "> 5 ms", ">", "> > 5", "≥ 5"] {
+        assert!(read(words).is_none(), "{words}");
+    }
+}

@@ -1,0 +1,141 @@
+//! `kill -9` of the real binary at many moments of a rollout, there and back, against the emulator: started again, it ends settled every
+//! time, and no attempt is executed twice.
+//!
+//! A moment is "before the n-th call reaches the provider" or "after the provider did it, before the daemon has the answer". Every
+//! run takes other ones; how many a run takes is in `WAVEGATE_CRASHES` (for each direction; 24 without it).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test"
+)]
+
+mod support;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use support::{Emulator, When, fixture, send_signal, wait_for};
+use world::{Cell, Shape, cells, place};
+
+const LIMIT: Duration = Duration::from_secs(90);
+/// Emulators side by side: a run waits more than it works.
+const SIDE_BY_SIDE: usize = 5;
+const WAVES: [usize; 3] = [1, 3, 4];
+
+fn crashes() -> usize {
+    std::env::var("WAVEGATE_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
+}
+
+/// Release 2, which cannot be applied to the stack of the last cell: that wave fails, and everything goes back.
+fn broken_for_one() -> String {
+    let resources = "Conditions:\n  Breaks: !Equals [!Ref \"AWS::StackName\", orders-07]\nResources:\n  Broken:\n    Type: AWS::SQS::Queue\n    \
+                     Condition: Breaks\n    Properties: {VisibilityTimeout: 99999999}\n";
+    fixture("setting-v2.yaml").replacen("Resources:\n", resources, 1)
+}
+
+struct Runner<'a> {
+    emulator: &'a Emulator,
+    fleet: Vec<Cell>,
+    forward: bool,
+}
+
+impl Runner<'_> {
+    /// One rollout with a crash at call `at`; gives the number of calls that it took in all.
+    fn run(&self, crash: Option<(usize, bool)>) -> usize {
+        self.emulator.reset();
+        world::create_small_stacks(self.emulator, &self.fleet);
+        for cell in &self.fleet {
+            place(self.emulator, cell).put_metric("Orders", "Errors", &[("Cell", &cell.name)], 1.0, "Count");
+        }
+        let shape = Shape { waves: &WAVES, ..Shape::default() };
+        let (mut daemon, change_set) =
+            world::daemon(self.emulator, &world::pipeline(&self.fleet, &shape), "setting-v2.yaml", "");
+        if !self.forward {
+            daemon.write("setting-v2.yaml", &broken_for_one());
+        }
+        daemon.run();
+        if let Some((at, after)) = crash {
+            let pid = daemon.pid();
+            let when = if after { When::After } else { When::Before };
+            self.emulator.proxy().at_call(at, when, move |_| send_signal(pid, "KILL"));
+        }
+        // The command may find its daemon gone: what counts is what the journal holds.
+        let proposed = daemon.cli(&["propose", change_set.to_str().unwrap(), "--json"]);
+        if crash.is_some() {
+            daemon.wait(LIMIT);
+            daemon.run();
+        } else {
+            proposed.expect_code(0);
+        }
+        let rollout = wait_for("the rollout", LIMIT, || {
+            let status = daemon.cli(&["status", "--json"]).json();
+            status["rollouts"][0]["rollout"].as_str().map(str::to_owned)
+        });
+        let outcome = daemon.wait_outcome(&rollout, LIMIT);
+        assert_eq!(outcome, if self.forward { "succeeded" } else { "reverted" }, "crash {crash:?}: {}", daemon.log());
+        self.assert_settled(crash);
+        self.emulator.proxy().mark()
+    }
+
+    fn assert_settled(&self, crash: Option<(usize, bool)>) {
+        let wanted = fixture(if self.forward { "setting-v2.yaml" } else { "setting-v1.yaml" });
+        for cell in &self.fleet {
+            let snapshot = place(self.emulator, cell).snapshot(&cell.stack);
+            assert_eq!(snapshot.template, wanted, "crash {crash:?}: {}", cell.name);
+            assert_eq!(snapshot.parameters.get("Level").map(String::as_str), Some("high"));
+            assert_eq!(snapshot.tags.get("team").map(String::as_str), Some("orders"));
+        }
+        let calls = self.emulator.proxy().calls();
+        let twice: Vec<_> = calls.accepted_executes_per_token().into_iter().filter(|(_, n)| *n > 1).collect();
+        assert!(twice.is_empty(), "crash {crash:?}: executed twice: {twice:?}");
+    }
+}
+
+fn crash_at_many_moments(forward: bool) {
+    let done = AtomicUsize::new(0);
+    let next = AtomicUsize::new(0);
+    let moments: Mutex<Vec<(usize, bool)>> = Mutex::new(Vec::new());
+    let Some(first) = Emulator::start() else { return };
+    let fleet = cells(&["111111111111"], &["eu-west-1", "us-east-1"], 4);
+    let total = Runner { emulator: &first, fleet: fleet.clone(), forward }.run(None);
+    // Spread over all calls of an undisturbed rollout, each before and after.
+    let all: Vec<(usize, bool)> = (1..=total).flat_map(|n| [(n, false), (n, true)]).collect();
+    let wanted = crashes().min(all.len());
+    moments.lock().unwrap().extend((0..wanted).map(|n| all[n * all.len() / wanted]));
+    drop(first);
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                let emulator = Emulator::start().unwrap();
+                let runner = Runner { emulator: &emulator, fleet: fleet.clone(), forward };
+                loop {
+                    let moment = moments.lock().unwrap().get(next.fetch_add(1, Ordering::SeqCst)).copied();
+                    let Some(moment) = moment else { return };
+                    runner.run(Some(moment));
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    let done = done.into_inner();
+    println!(
+        "{done} crashes at {wanted} different moments of {} ({total} calls), all settled, nothing executed twice",
+        if forward { "a rollout" } else { "a revert" }
+    );
+    assert_eq!(done, wanted);
+}
+
+#[test]
+fn kill_9_at_many_moments_of_a_rollout() {
+    crash_at_many_moments(true);
+}
+
+#[test]
+fn kill_9_at_many_moments_of_a_reverting_rollout() {
+    crash_at_many_moments(false);
+}

@@ -1,0 +1,134 @@
+//! Whole rollouts over the embedded world: the real engine, journal, issuer and driver, in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod sim;
+
+use sim::{Change, Harness, V1, V2, V2_BAD, V2_FAILS};
+use std::time::Duration;
+use wavegate::cloud::sim::{Fault, Operation};
+use wavegate::engine::decide::Input;
+use wavegate::model::event::Outcome;
+use wavegate::model::halt::{Kill, KillDoor, KillMode, KillScope};
+
+fn kill(mode: KillMode) -> Input {
+    Input::Kill(Kill {
+        id: "k-1".into(),
+        scope: KillScope::All,
+        mode,
+        by: "on-call".into(),
+        door: KillDoor::Cli,
+        at: jiff::Timestamp::UNIX_EPOCH,
+        reason: String::new(),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_change_goes_through_every_wave() {
+    let mut h = Harness::new(1, &[1, 2, 3]).await;
+    h.propose(Change::update(V2)).await;
+    assert_eq!(h.run_to_end().await, Outcome::Succeeded);
+    for cell in h.cells() {
+        assert_eq!(h.template(&cell), V2, "{cell}");
+    }
+    h.assert_no_leftovers();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_change_is_reverted_last_wave_first() {
+    let mut h = Harness::new(2, &[1, 2, 3]).await;
+    let before: Vec<_> = h.cells().iter().map(|c| h.content(c)).collect();
+    h.propose(Change::update(V2_BAD)).await;
+    assert_eq!(h.run_to_end().await, Outcome::Reverted);
+    let after: Vec<_> = h.cells().iter().map(|c| h.content(c)).collect();
+    assert_eq!(before, after);
+    h.assert_reverted_last_wave_first();
+    h.assert_no_leftovers();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_update_is_rolled_back_by_the_provider_and_reverts_the_wave() {
+    let mut h = Harness::new(3, &[1, 2]).await;
+    h.propose(Change::update(V2_FAILS)).await;
+    assert_eq!(h.run_to_end().await, Outcome::Reverted);
+    for cell in h.cells() {
+        assert_eq!(h.template(&cell), V1, "{cell}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_answers_are_resolved_by_the_token() {
+    for (seed, fault) in [(4, Fault::AmbiguousAfterEffect), (5, Fault::AmbiguousBeforeEffect), (6, Fault::Throttle)] {
+        let mut h = Harness::new(seed, &[1, 2]).await;
+        for operation in [Operation::ExecuteChangeSet, Operation::CreateChangeSet, Operation::DeleteChangeSet] {
+            h.world.inject(operation, fault, 2);
+        }
+        h.propose(Change::update(V2)).await;
+        assert_eq!(h.run_to_end().await, Outcome::Succeeded, "{fault:?}");
+        h.assert_executed_once_per_token();
+        h.assert_no_leftovers();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_lets_nothing_forward_start_after_its_acknowledgement() {
+    for mode in [KillMode::Pause, KillMode::Halt, KillMode::Revert] {
+        let mut h = Harness::new(7, &[1, 4]).await;
+        h.propose(Change::update(V2)).await;
+        h.run_until(|core| {
+            core.state().rollouts.values().any(|r| r.wave_states(1).any(|t| t.phase.name() == "running"))
+        })
+        .await;
+        h.input(kill(mode)).await;
+        h.run_until(|core| core.state().kills.values().all(|k| k.acknowledged)).await;
+        let acknowledged = h.world.wall();
+        h.run_for(Duration::from_secs(900)).await;
+        assert_eq!(h.forward_executions_after(acknowledged), 0, "{mode}");
+        if mode == KillMode::Revert {
+            assert_eq!(h.outcome(), Some(Outcome::Reverted));
+        }
+        if mode == KillMode::Halt {
+            assert!(h.calls(Operation::CancelUpdate) > 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_s_fix_is_not_overwritten() {
+    let mut h = Harness::new(8, &[1, 2]).await;
+    h.propose(Change::update(V2_BAD)).await;
+    h.run_until(|core| core.state().rollouts.values().any(|r| r.wave_states(0).any(|t| t.is_applied()))).await;
+    let first = h.cells().remove(0);
+    h.edit(&first, &V2.replace("30", "45"));
+    assert_eq!(h.run_to_end().await, Outcome::Stuck);
+    assert!(h.template(&first).contains("45"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_created_stack_is_deleted_on_revert_and_its_shell_on_cancel() {
+    let mut h = Harness::new(9, &[1, 1]).await;
+    h.propose(Change::create(V2_BAD)).await;
+    assert_eq!(h.run_to_end().await, Outcome::Reverted);
+    assert!(h.created_stacks().is_empty(), "{:?}", h.created_stacks());
+}
+
+#[tokio::test(start_paused = true)]
+async fn crashes_at_every_journal_write_end_settled() {
+    for template in [V2, V2_BAD] {
+        let writes = {
+            let mut h = Harness::new(10, &[1, 2]).await;
+            h.propose(Change::update(template)).await;
+            h.run_to_end().await;
+            h.seq()
+        };
+        for at in 2..writes {
+            let mut h = Harness::new(10, &[1, 2]).await;
+            h.propose(Change::update(template)).await;
+            h.crash_at(at).await;
+            let outcome = h.run_to_end().await;
+            assert!(matches!(outcome, Outcome::Succeeded | Outcome::Reverted), "crash at {at}: {outcome:?}");
+            h.assert_executed_once_per_token();
+            h.assert_no_leftovers();
+        }
+    }
+}
