@@ -1,4 +1,4 @@
-//! Wavegate: staged rollouts with automatic rollback, for change sets that AI agents propose.
+//! Wavegate: staged rollouts with automatic revert, for change sets that AI agents propose.
 //!
 //! ```text
 //!  agent ── change set ──► admit ──► plan ──► preview ──► wave 1 ──► bake ──► gate ──► wave 2 … ──► succeeded

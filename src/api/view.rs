@@ -34,6 +34,8 @@ pub struct KillView {
     pub by: String,
     /// `pending`, `acknowledged` or `lifted`.
     pub state: String,
+    /// Open rollouts that it stops: none may be a mistyped scope.
+    pub covers: Vec<RolloutId>,
     /// Targets whose intended forward call is not proven started or fenced.
     pub pending: Vec<TargetId>,
 }
@@ -161,6 +163,11 @@ pub fn kill(state: &State, kill: &KillState) -> KillView {
         mode: kill.kill.mode.to_string(),
         by: kill.kill.by.clone(),
         state: word.into(),
+        covers: state
+            .open_rollouts()
+            .filter(|r| kill.kill.scope.covers(&r.plan))
+            .map(|r| r.plan.rollout.clone())
+            .collect(),
         pending: pending.into_iter().map(|(_, target)| target).collect(),
     }
 }

@@ -57,7 +57,7 @@ pub fn hold(hold: &Hold) -> Explained {
         ),
         Hold::BakeInconclusive { wave, after, findings } => explained(
             format!("wave {} baked for {after} without evidence enough: {}", wave + 1, all(findings)),
-            "mend the metrics and resume: the bake goes on until it passes; or revert",
+            "mend the metrics and resume: it is looked at once more, and goes on if it passes; or revert",
         ),
         Hold::Unhealthy { reason } => explained(
             format!("{}; the pipeline says hold", revert(reason)),

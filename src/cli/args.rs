@@ -4,7 +4,7 @@ use crate::model::halt::{KillMode, KillScope};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Staged rollouts with automatic rollback, for change sets that AI agents propose.
+/// Staged rollouts with automatic revert, for change sets that AI agents propose.
 #[derive(Debug, Parser)]
 #[command(name = "wavegate", version, about, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Args {

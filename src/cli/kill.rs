@@ -45,6 +45,14 @@ fn report(view: &KillView, json: bool) -> Exit {
     if json {
         println!("{}", serde_json::to_string(view).unwrap_or_default());
     } else {
+        println!(
+            "{}",
+            match view.covers.len() {
+                0 => "it covers NO rollout that is open now; is the scope spelled right? It holds for those to come"
+                    .to_owned(),
+                n => format!("it covers {n} open rollout(s)"),
+            }
+        );
         match view.pending.len() {
             0 => println!(
                 "{}: {} ({}) is {}: no forward call can start any more",

@@ -40,7 +40,7 @@ pub enum Priority {
 ///
 /// Contract for every method: it ends within a bounded time. An error of kind `Ambiguous` is returned when and only when
 /// the call may have had its effect; every other kind promises that it had none. Reads and calls that may be repeated
-/// (`create_change_set`, `describe_change_set`, `delete_change_set`) are retried inside on `Throttled` and `Unavailable`;
+/// (`describe_change_set`, `delete_change_set`) are retried inside on `Throttled` and `Unavailable`;
 /// the others are retried only on answers that prove that nothing happened.
 pub trait Stacks: Send + Sync + 'static {
     /// The stacks that exist among `names`, by name; a name that is missing from the map does not exist. Idempotent.

@@ -1,11 +1,13 @@
 //! The gate through which every effect leaves. The engine has decided; the issuer reads the durable record again and agrees, or the
 //! effect stays here (S12). Absent or unreadable means stop.
 
+use super::kill_file;
 use crate::engine::effect::{Call, Class, Effect};
 use crate::journal::{Journal, JournalError};
 use crate::model::event::{Event, Operation, OperationCall};
 use crate::model::ids::{Digest, RolloutId, TargetId, Token};
 use crate::model::plan::Plan;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +30,9 @@ pub enum Objection {
     /// The rollout goes back.
     #[error("the rollout is recorded as going back")]
     GoingBack,
+    /// The rollout waits for a person.
+    #[error("the rollout is recorded as held")]
+    Held,
     /// A stop order is in force.
     #[error("a kill is in force: {0}")]
     Killed(String),
@@ -80,9 +85,6 @@ impl Issuer {
         rollout: &RolloutId,
         target: &TargetId,
     ) -> Result<Result<(), Objection>, JournalError> {
-        if let Some(file) = self.kill_file.as_ref().filter(|f| f.try_exists().unwrap_or(true)) {
-            return Ok(Err(Objection::Killed(format!("the file {}", file.display()))));
-        }
         let Some((plan, digest)) = self.plan(journal, rollout)? else {
             return Ok(Err(Objection::NoProposal(rollout.clone())));
         };
@@ -91,17 +93,28 @@ impl Issuer {
             return Ok(Err(Objection::PlanDigest(rollout.clone())));
         }
         self.plans.insert(rollout.clone(), (Arc::clone(&plan), digest.clone()));
+        // Read again for each call: the loop may not have seen the file yet.
+        let by_file = self.kill_file.as_deref().and_then(|file| kill_file::read(file, Timestamp::UNIX_EPOCH));
+        if let Some(kill) = by_file.filter(|kill| kill.scope.covers(&plan)) {
+            return Ok(Err(Objection::Killed(format!("{} ({}) by the kill file", kill.scope, kill.mode))));
+        }
         if let Some(kill) = journal.kills_in_force()?.into_iter().find(|k| k.scope.covers(&plan)) {
             return Ok(Err(Objection::Killed(format!("{} ({}) by {}", kill.scope, kill.mode, kill.by))));
         }
         let Some(planned) = plan.targets.get(target) else { return Ok(Err(Objection::NoTarget(target.clone()))) };
         let mut passed = std::collections::BTreeSet::new();
+        let mut held = false;
         for event in journal.recorded_gates(rollout)? {
             match event {
                 Event::GatePassed { wave, plan, .. } if plan == digest => drop(passed.insert(wave)),
+                Event::RolloutHeld { .. } => held = true,
+                Event::RolloutResumed { .. } => held = false,
                 Event::RevertStarted { .. } | Event::RolloutEnded { .. } => return Ok(Err(Objection::GoingBack)),
                 _ => {}
             }
+        }
+        if held {
+            return Ok(Err(Objection::Held));
         }
         // INVARIANT: S1.
         if let Some(wave) = (0..planned.wave).find(|wave| !passed.contains(wave)) {

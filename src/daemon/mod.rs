@@ -1,4 +1,4 @@
-//! The loop: input → decide → append + fsync → apply → effects through one gate → next input.
+//! The loop: input → decide → apply → append + fsync → effects through one gate → next input.
 //!
 //! | module | what |
 //! |---|---|

@@ -360,7 +360,6 @@ fn advance_targets(state: &State, session: &mut Session, rollout: &Rollout, turn
         }
         if work.failures >= TRIES
             && rollout.hold.is_none()
-            && !reverting
             && let Some(error) = work.error.clone()
         {
             work.failures = 0;
@@ -376,7 +375,9 @@ fn advance_targets(state: &State, session: &mut Session, rollout: &Rollout, turn
         };
         take(session, &ctx, step, turn.urgent || reverting, next, &mut hold);
     }
-    if let Some(hold) = hold.filter(|_| rollout.hold.is_none() && !reverting) {
+    // On the way back only a provider that does not answer is a reason to page; the revert goes on trying all the same.
+    let pages = |hold: &Hold| !reverting || matches!(hold, Hold::ProviderUnavailable { .. });
+    if let Some(hold) = hold.filter(|hold| rollout.hold.is_none() && pages(hold)) {
         next.events.push(Event::RolloutHeld { rollout: rollout.plan.rollout.clone(), hold });
     }
 }
@@ -390,7 +391,8 @@ fn is_at_rest(target: &Target, reverting: bool) -> bool {
     }
 }
 
-/// What an older leader left: prepared change sets are deleted, intended calls resolved; what runs is only followed.
+/// What an older leader left: prepared change sets are deleted, intended calls resolved; what runs is looked at again when the fences
+/// are up.
 fn fence(ctx: &Context<'_>, work: &mut super::session::Work) -> Step {
     const WHY: &str = "fenced by a newer leader";
     if !ctx.target.is_stale(ctx.state.epoch) {

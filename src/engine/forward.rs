@@ -70,6 +70,9 @@ fn capture(ctx: &Context<'_>, work: &Work) -> Step {
         (None, Action::Update | Action::Delete) => {
             Step::Hold(Hold::StackNotReady { target: ctx.id.clone(), status: None })
         }
+        (Some(view), Action::Update) if let Some(key) = alters_hidden(ctx, view) => {
+            preview_failed(ctx, &format!("the stack hides the value of parameter `{key}`: it could not be put back"))
+        }
         (Some(view), Action::Update | Action::Delete) if view.status.is_settled_complete() => match &work.record {
             Some(record) => captured(RestorePoint::Stack(record.clone())),
             None => Step::Ask(
@@ -82,6 +85,14 @@ fn capture(ctx: &Context<'_>, work: &Work) -> Step {
             Step::Hold(Hold::StackNotReady { target: ctx.id.clone(), status: Some(view.status.clone()) })
         }
     }
+}
+
+/// A parameter that the change sets and the stack hides: its old value could not be put back.
+fn alters_hidden(ctx: &Context<'_>, view: &StackView) -> Option<String> {
+    let set = ctx.planned.parameters.iter().filter(|(_, input)| matches!(input, ParameterInput::Value(_)));
+    set.map(|(key, _)| key)
+        .find(|key| view.parameters.get(*key).is_some_and(crate::model::stack::ParameterView::is_hidden))
+        .cloned()
 }
 
 /// Step 3: a change set's name is recorded before it is made. A later try first looks whether the stack is still as captured.

@@ -37,7 +37,8 @@ fn watched(rollout: &Rollout) -> Option<usize> {
             rollout.plan.waves.len().checked_sub(1)
         }
         RolloutPhase::Rolling { wave } => wave.checked_sub(1),
-        RolloutPhase::Baking { wave } if !rollout.gates.contains(&wave) => Some(wave),
+        // Also while a passed gate waits for a kill to be lifted: what it saw must not grow old.
+        RolloutPhase::Baking { wave } => Some(wave),
         _ => None,
     }
 }
@@ -211,12 +212,14 @@ fn in_bake(rollout: &Rollout, wave: usize, elapsed: Millis, judgement: Judgement
             events.extend(unhealthy(rollout, RevertReason::GateFailed { wave, findings: judgement.findings }))
         }
         // A gate does not pass while the rollout is held: what it saw would be old by the time that it may go on.
-        Verdict::Pass if elapsed >= planned.bake && may_go => events.push(Event::GatePassed {
-            rollout: id,
-            wave,
-            plan: rollout.plan_digest.clone(),
-            readings: u32::try_from(judgement.readings.len()).unwrap_or(u32::MAX),
-        }),
+        Verdict::Pass if elapsed >= planned.bake && may_go && !rollout.gates.contains(&wave) => {
+            events.push(Event::GatePassed {
+                rollout: id,
+                wave,
+                plan: rollout.plan_digest.clone(),
+                readings: u32::try_from(judgement.readings.len()).unwrap_or(u32::MAX),
+            })
+        }
         Verdict::Inconclusive | Verdict::Error if elapsed >= planned.max_bake && rollout.hold.is_none() => {
             let hold = Hold::BakeInconclusive { wave, after: elapsed, findings: judgement.findings };
             events.push(Event::RolloutHeld { rollout: id, hold });

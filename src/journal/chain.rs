@@ -5,9 +5,9 @@ use crate::model::ids::Digest;
 /// What the first record is chained to.
 pub const GENESIS: &str = "wavegate journal 1";
 
-/// The link of a record: SHA-256 over the link before, the position and the body.
-pub fn link(before: &str, seq: u64, body: &str) -> Digest {
-    Digest::of_bytes(format!("{before}\n{seq}\n{body}").as_bytes())
+/// The link of a record: SHA-256 over the link before, the position and what the record says.
+pub fn link(before: &str, seq: u64, columns: &str) -> Digest {
+    Digest::of_bytes(format!("{before}\n{seq}\n{columns}").as_bytes())
 }
 
 #[cfg(test)]

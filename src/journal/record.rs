@@ -41,14 +41,14 @@ impl Journal {
             .map_err(|e| self.storage(e))
     }
 
-    /// Gates of the rollout that are recorded as passed, and whether its revert was started.
+    /// Gates of the rollout that are recorded as passed, its holds, and whether its revert was started, in order.
     ///
     /// # Errors
     /// As [`Self::recorded_proposal`].
     pub fn recorded_gates(&self, rollout: &RolloutId) -> Result<Vec<Event>, JournalError> {
         self.all(
             "SELECT seq, body FROM events WHERE rollout = ? AND target IS NULL
-             AND name IN ('gate_passed', 'revert_started', 'rollout_ended') ORDER BY seq",
+             AND name IN ('gate_passed', 'rollout_held', 'rollout_resumed', 'revert_started', 'rollout_ended') ORDER BY seq",
             params![rollout.as_str()],
         )
     }

@@ -221,6 +221,7 @@ impl Journal {
         let path = self.path.clone();
         let storage = |source| JournalError::Storage { path: path.clone(), source };
         let epoch = self.epoch;
+        let when = at.to_string();
         let tx = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(storage)?;
         // INVARIANT: S4. The lease is read in the same transaction: no fact of an overtaken daemon gets in.
         let leader: Option<i64> =
@@ -237,13 +238,13 @@ impl Journal {
                 let body = serde_json::to_string(event)
                     .map_err(|e| JournalError::Unreadable { seq: seq + 1, reason: e.to_string() })?;
                 seq += 1;
-                link = chain::link(&link, seq, &body).as_str().to_owned();
+                link = chain::link(&link, seq, &chained(&when, epoch.0, EVENT_VERSION, &body)).as_str().to_owned();
                 let rollout = event.rollout().map(ToString::to_string);
                 let target = event.target().map(ToString::to_string);
                 insert
                     .execute(params![
                         seq.cast_signed(),
-                        at.to_string(),
+                        &when,
                         epoch.0.cast_signed(),
                         EVENT_VERSION,
                         event.name(),
@@ -312,7 +313,7 @@ impl Journal {
         let mut expected = after.0;
         let mut query = self
             .db
-            .prepare("SELECT seq, at, epoch, version, body, link FROM events WHERE seq > ? ORDER BY seq")
+            .prepare("SELECT seq, at, epoch, version, body, link, name, rollout, target FROM events WHERE seq > ? ORDER BY seq")
             .map_err(|e| self.storage(e))?;
         let mut rows = query.query([after.0.cast_signed()]).map_err(|e| self.storage(e))?;
         while let Some(row) = rows.next().map_err(|e| self.storage(e))? {
@@ -325,12 +326,18 @@ impl Journal {
     }
 }
 
+/// What a link covers. Name, rollout and target are columns for look-ups only: they must follow from the body.
+fn chained(at: &str, epoch: u64, version: u32, body: &str) -> String {
+    format!("{at}\n{epoch}\n{version}\n{body}")
+}
+
 /// A row before anything in it is believed.
 struct Raw {
     seq: u64,
     at: String,
     epoch: u64,
     version: u32,
+    lookup: (String, Option<String>, Option<String>),
     body: String,
     link: String,
 }
@@ -344,11 +351,12 @@ impl Raw {
             version: row.get(3)?,
             body: row.get(4)?,
             link: row.get(5)?,
+            lookup: (row.get(6)?, row.get(7)?, row.get(8)?),
         })
     }
 
     fn check(&self, expected: u64, before: &str) -> Result<String, JournalError> {
-        let link = chain::link(before, self.seq, &self.body);
+        let link = chain::link(before, self.seq, &chained(&self.at, self.epoch, self.version, &self.body));
         if self.seq != expected || link.as_str() != self.link {
             return Err(JournalError::Broken { seq: expected });
         }
@@ -360,7 +368,14 @@ impl Raw {
         if self.version > EVENT_VERSION {
             return Err(unreadable(format!("it has version {}, and this release knows {EVENT_VERSION}", self.version)));
         }
-        let event = serde_json::from_str(&self.body).map_err(|e| unreadable(e.to_string()))?;
+        let event: Event = serde_json::from_str(&self.body).map_err(|e| unreadable(e.to_string()))?;
+        let (name, rollout, target) = &self.lookup;
+        let follows = name == event.name()
+            && rollout.as_deref() == event.rollout().map(crate::model::ids::RolloutId::as_str)
+            && target.as_deref() == event.target().map(crate::model::ids::TargetId::as_str);
+        if !follows {
+            return Err(JournalError::Broken { seq: self.seq });
+        }
         let at = self.at.parse().map_err(|e: jiff::Error| unreadable(e.to_string()))?;
         Ok(Entry { seq: Seq(self.seq), at, epoch: Epoch(self.epoch), event })
     }

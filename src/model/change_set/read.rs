@@ -143,6 +143,9 @@ fn stack(node: &Node, find: FindTemplate<'_>, faults: &Faults) -> Option<StackCh
     let template = template(&fields, find);
     let declared = template.as_ref().and_then(|template| declared(&fields, template));
     let parameters = parameters(&fields, declared.as_ref());
+    if action == Some(Action::Update) {
+        refuse_blind_values(&fields, &parameters);
+    }
     if let (Some(Action::Create), Some(declared)) = (action, &declared) {
         fits_creation(&fields, declared);
     }
@@ -191,6 +194,17 @@ fn fits_creation(fields: &Fields<'_>, declared: &BTreeMap<String, DeclaredParame
             }
             _ => {}
         }
+    }
+}
+
+/// INVARIANT: S20. Without a template nobody can tell which parameters are NoEcho, and a value would be written to the journal.
+fn refuse_blind_values(fields: &Fields<'_>, parameters: &BTreeMap<String, ParameterInput>) {
+    let template = fields.has("template") || fields.has("template_file");
+    let valued = parameters.values().any(|input| matches!(input, ParameterInput::Value(_)));
+    if let (false, true, Some(node)) = (template, valued, fields.get("parameters")) {
+        let message =
+            "values without a template: nobody can tell which of them are NoEcho and must not be written down";
+        fields.faults().at(node, message, "name the stack's template with `template_file`, unchanged if you like");
     }
 }
 

@@ -80,9 +80,7 @@ fn check_cells(built: &Built<'_>, faults: &Faults) -> bool {
             );
         }
         for stack in cell.stacks.values() {
-            if let Some(other) = stacks.insert((&cell.account, &cell.region, stack), &cell.name)
-                && *other != cell.name
-            {
+            if let Some(other) = stacks.insert((&cell.account, &cell.region, stack), &cell.name) {
                 let message = format!(
                     "stack `{stack}` of account {} in {} belongs to cell `{other}` already",
                     cell.account, cell.region
@@ -90,7 +88,7 @@ fn check_cells(built: &Built<'_>, faults: &Faults) -> bool {
                 faults.at(
                     &at_key(node, "stacks"),
                     message,
-                    "a stack is in one cell: give this cell a stack of its own, or remove one of the two",
+                    "a stack is one target: give this cell a stack of its own, or remove one of the two",
                 );
             }
         }
