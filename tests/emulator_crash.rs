@@ -25,17 +25,22 @@ use world::{Cell, Shape, cells, place};
 const LIMIT: Duration = Duration::from_secs(90);
 /// Emulators side by side: a run waits more than it works.
 const SIDE_BY_SIDE: usize = 5;
-const WAVES: [usize; 3] = [1, 3, 4];
+const WAVES: [usize; 3] = [1, 3, 8];
 
 fn crashes() -> usize {
     std::env::var("WAVEGATE_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
 }
 
-/// Release 2, which cannot be applied to the stack of the last cell: that wave fails, and everything goes back.
-fn broken_for_one() -> String {
-    let resources = "Conditions:\n  Breaks: !Equals [!Ref \"AWS::StackName\", orders-07]\nResources:\n  Broken:\n    Type: AWS::SQS::Queue\n    \
-                     Condition: Breaks\n    Properties: {VisibilityTimeout: 99999999}\n";
-    fixture("setting-v2.yaml").replacen("Resources:\n", resources, 1)
+/// Both releases with a parameter `Kind`, which release 2 gives to its setting: a stack whose `Kind` is no kind cannot be updated, its wave
+/// fails, and everything goes back.
+fn with_kind(release: &str) -> String {
+    let text = fixture(release).replacen("Parameters:\n", "Parameters:\n  Kind: {Type: String, Default: String}\n", 1);
+    match release {
+        "setting-v2.yaml" => {
+            text.replacen("      Type: String\n      Value: !Sub", "      Type: !Ref Kind\n      Value: !Sub", 1)
+        }
+        _ => text,
+    }
 }
 
 struct Runner<'a> {
@@ -48,16 +53,24 @@ impl Runner<'_> {
     /// One rollout with a crash at call `at`; gives the number of calls that it took in all.
     fn run(&self, crash: Option<(usize, bool)>) -> usize {
         self.emulator.reset();
-        world::create_small_stacks(self.emulator, &self.fleet);
+        for (n, cell) in self.fleet.iter().enumerate() {
+            let last = n + 1 == self.fleet.len();
+            let kind = if last && !self.forward { "Nope" } else { "String" };
+            let parameters = [("Level", "high"), ("Kind", kind)];
+            place(self.emulator, cell).create_stack(
+                &cell.stack,
+                &with_kind("setting-v1.yaml"),
+                &parameters,
+                &[("team", "orders")],
+            );
+        }
         for cell in &self.fleet {
             place(self.emulator, cell).put_metric("Orders", "Errors", &[("Cell", &cell.name)], 1.0, "Count");
         }
         let shape = Shape { waves: &WAVES, ..Shape::default() };
         let (mut daemon, change_set) =
             world::daemon(self.emulator, &world::pipeline(&self.fleet, &shape), "setting-v2.yaml", "");
-        if !self.forward {
-            daemon.write("setting-v2.yaml", &broken_for_one());
-        }
+        daemon.write("setting-v2.yaml", &with_kind("setting-v2.yaml"));
         daemon.run();
         if let Some((at, after)) = crash {
             let pid = daemon.pid();
@@ -83,7 +96,7 @@ impl Runner<'_> {
     }
 
     fn assert_settled(&self, crash: Option<(usize, bool)>) {
-        let wanted = fixture(if self.forward { "setting-v2.yaml" } else { "setting-v1.yaml" });
+        let wanted = with_kind(if self.forward { "setting-v2.yaml" } else { "setting-v1.yaml" });
         for cell in &self.fleet {
             let snapshot = place(self.emulator, cell).snapshot(&cell.stack);
             assert_eq!(snapshot.template, wanted, "crash {crash:?}: {}", cell.name);
@@ -101,7 +114,7 @@ fn crash_at_many_moments(forward: bool) {
     let next = AtomicUsize::new(0);
     let moments: Mutex<Vec<(usize, bool)>> = Mutex::new(Vec::new());
     let Some(first) = Emulator::start() else { return };
-    let fleet = cells(&["111111111111"], &["eu-west-1", "us-east-1"], 4);
+    let fleet = cells(&["111111111111"], &["eu-west-1", "us-east-1"], 6);
     let total = Runner { emulator: &first, fleet: fleet.clone(), forward }.run(None);
     // Spread over all calls of an undisturbed rollout, each before and after.
     let all: Vec<(usize, bool)> = (1..=total).flat_map(|n| [(n, false), (n, true)]).collect();

@@ -6,6 +6,7 @@ use super::call::{complain, runtime};
 use super::exit::Exit;
 use super::{propose, serve};
 use crate::api::view::{self, RolloutView};
+use crate::api::words::Explained;
 use crate::api::{service, words};
 use crate::cloud::World;
 use crate::cloud::aws::{Aws, AwsOptions};
@@ -16,6 +17,7 @@ use crate::daemon::driver::{Driver, Orders};
 use crate::engine::decide::Input;
 use crate::engine::planner;
 use crate::journal::Journal;
+use crate::model::event::Event;
 use crate::model::plan::Plan;
 use crate::model::stack::{PreviewCounts, Replacement, ResourceAction, ResourceChange};
 use comfy_table::{Table, presets};
@@ -71,8 +73,7 @@ async fn interrupted() {
     }
 }
 
-/// Previews a plan over a world with a journal in memory: the same engine, the same protocol, up to the first touch. Gives the rollout as
-/// it stood before its change sets were removed.
+/// Previews a plan over a world with a journal in memory: the same engine, the same protocol, up to the first touch.
 ///
 /// # Errors
 /// Words for people.
@@ -89,12 +90,16 @@ pub async fn look<W: World>(
     let id = plan.rollout.clone();
     let digest = plan.digest().map_err(|e| e.to_string())?;
     let mut seen: Option<RolloutView> = None;
+    let mut held: Option<Explained> = None;
     let mut keep_newest = |core: &mut Core, _| {
-        drop(core.take_fresh());
-        // Not once it cleans up: what is shown is what was previewed, and why it was held.
-        let rollout = core.state().rollouts.get(&id).filter(|r| r.revert.is_none());
-        if let Some(rollout) = rollout {
-            seen = Some(view::rollout(core, rollout, true));
+        // Cleaning up ends a hold; why it would not have started is what the person asked for.
+        for event in core.take_fresh() {
+            if let Event::RolloutHeld { hold, .. } = event {
+                held = Some(words::hold(&hold));
+            }
+        }
+        if let Some(rollout) = core.state().rollouts.get(&id) {
+            seen = Some(RolloutView { hold: held.clone(), ..view::rollout(core, rollout, true) });
         }
     };
     let script = async {
