@@ -165,3 +165,27 @@ fn bad_input_is_refused_and_nothing_is_journaled() {
     assert!(out.stderr.contains("blank"), "{}", out.stderr);
     assert_eq!(daemon.cli(&["status", "--json"]).json()["rollouts"].as_array().unwrap().len(), 0);
 }
+
+#[test]
+fn a_stack_with_a_nested_one_goes_there() {
+    let Some(emulator) = Emulator::start() else { return };
+    let fleet = cells(&["111111111111"], &["us-east-1"], 2);
+    let url =
+        place(&emulator, &fleet[0]).put_object("templates-1", "nested-alerting.yaml", &fixture("nested-alerting.yaml"));
+    for cell in &fleet {
+        place(&emulator, cell).create_stack(&cell.stack, &fixture("with-nested.yaml"), &[("AlertingUrl", &url)], &[]);
+    }
+    let _feed = Feed::start(&emulator, &fleet);
+    let pipeline = world::pipeline(&fleet, &Shape { waves: &[1, 1], ..Shape::default() });
+    let rest = "    parameters: {Retries: \"7\"}\n    tags: {team: alerts}\n";
+    let (mut daemon, change_set) = world::daemon(&emulator, &pipeline, "with-nested.yaml", rest);
+    daemon.run();
+    let rollout = daemon.propose(&change_set);
+    assert_eq!(daemon.wait_outcome(&rollout, LIMIT), "succeeded", "{}", daemon.log());
+    for cell in &fleet {
+        let now = place(&emulator, cell).snapshot(&cell.stack);
+        assert_eq!(now.parameters.get("Retries").map(String::as_str), Some("7"));
+        assert_eq!(now.tags.get("team").map(String::as_str), Some("alerts"));
+        assert_eq!(place(&emulator, cell).stacks().len(), 4, "two stacks, each with a nested one");
+    }
+}

@@ -7,7 +7,7 @@ mod sim;
 use sim::{Change, Harness, V1, V2, V2_BAD, V2_FAILS};
 use std::time::Duration;
 use wavegate::cloud::sim::{Fault, Operation};
-use wavegate::engine::decide::Input;
+use wavegate::engine::decide::{Input, Refusal};
 use wavegate::model::event::Outcome;
 use wavegate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 
@@ -102,6 +102,18 @@ async fn a_person_s_fix_is_not_overwritten() {
     h.edit(&first, &V2.replace("30", "45"));
     assert_eq!(h.run_to_end().await, Outcome::Stuck);
     assert!(h.template(&first).contains("45"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_belongs_to_one_rollout_at_a_time() {
+    let mut h = Harness::new(11, &[1, 2]).await;
+    h.propose(Change::update(V2)).await;
+    let mut plan = sim::plan(&[1], &Change::update(V2_BAD));
+    plan.rollout = "r-second".into();
+    let digest = plan.digest().unwrap();
+    let second = Input::Propose { plan: std::sync::Arc::new(plan), digest, by: "test".into() };
+    assert!(matches!(h.try_input(second).await, Err(Refusal::TargetOwned { .. })));
+    assert_eq!(h.run_to_end().await, Outcome::Succeeded);
 }
 
 #[tokio::test(start_paused = true)]

@@ -113,6 +113,9 @@ pub struct TargetView {
     pub region: String,
     /// Of which environment.
     pub environment: String,
+    /// Percent of the environment's customers that its cell serves.
+    #[serde(default)]
+    pub traffic_share: f64,
     /// The phase in one word, as `applied`.
     pub state: String,
     /// True while it goes back.
@@ -276,6 +279,7 @@ fn target_view(rollout: &Rollout, id: &TargetId, full: bool) -> Option<TargetVie
         account: planned.scope.account.to_string(),
         region: planned.scope.region.to_string(),
         environment: planned.environment.clone(),
+        traffic_share: rollout.plan.cells.get(&planned.cell).map_or(0.0, |cell| cell.traffic_share),
         state: target.phase.name().into(),
         reverting: rollout.phase == RolloutPhase::Reverting && target.needs_revert(),
         counts: target.counts,

@@ -73,6 +73,9 @@ pub struct DemoArgs {
     /// Print the events as JSON lines instead of the story
     #[arg(long)]
     pub json: bool,
+    /// Leave the state directories behind, with their journals
+    #[arg(long)]
+    pub keep: bool,
 }
 
 /// `serve`

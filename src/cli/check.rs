@@ -2,8 +2,9 @@
 
 use super::args::CheckArgs;
 use super::call::complain;
+use super::draw::say;
 use super::exit::Exit;
-use super::files;
+use super::files::{self, FileError};
 use crate::config;
 use crate::model::document::Diagnostics;
 use crate::model::pipeline::check::select_cells;
@@ -24,7 +25,7 @@ pub fn run(args: &CheckArgs) -> Exit {
                 }
             }
             Err(error) => {
-                complain(&error.to_string());
+                unreadable(path, &error, args.json);
                 bad += 1;
             }
         }
@@ -44,19 +45,31 @@ fn check_file(file: &Path, json: bool) -> bool {
     let bytes = match files::read_bounded(file) {
         Ok(bytes) => bytes,
         Err(error) => {
-            complain(&error.to_string());
+            unreadable(file, &error, json);
             return false;
         }
     };
     match pipeline::read::read(&shown, &bytes) {
         Ok(pipeline) => {
-            println!("{}", sound(&shown, &pipeline, json));
+            say::say(&sound(&shown, &pipeline, json));
             true
         }
         Err(faults) => {
             report(&faults, json);
             false
         }
+    }
+}
+
+fn unreadable(path: &Path, error: &FileError, json: bool) {
+    match json {
+        true => {
+            let fault = serde_json::json!({ "message": error.to_string() });
+            say::say(
+                &serde_json::json!({ "file": path.display().to_string(), "ok": false, "fault": fault }).to_string(),
+            );
+        }
+        false => complain(&error.to_string()),
     }
 }
 
@@ -79,7 +92,7 @@ fn sound(file: &str, pipeline: &Pipeline, json: bool) -> String {
 fn report(faults: &Diagnostics, json: bool) {
     if json {
         for fault in &faults.all {
-            println!("{}", serde_json::json!({ "file": faults.file, "ok": false, "fault": fault }));
+            say::say(&serde_json::json!({ "file": faults.file, "ok": false, "fault": fault }).to_string());
         }
     } else if std::io::stderr().is_terminal() && !config::no_color() {
         eprintln!("{}\n", faults.coloured());

@@ -6,6 +6,7 @@ mod stage;
 
 use super::args::DemoArgs;
 use super::call::complain;
+use super::draw::say;
 use super::exit::Exit;
 use scenario::Scenario;
 use stage::Stage;
@@ -40,25 +41,30 @@ pub fn run(args: &DemoArgs) -> Exit {
 fn play(args: &DemoArgs, chosen: &[Scenario]) -> Result<bool, String> {
     let mut seen = Vec::new();
     if !args.json {
-        println!(
-            "Twelve cells of a service in three regions, in an embedded world: no AWS, nothing leaves this machine."
+        say::say(
+            "Twelve cells of a service in three regions, in an embedded world: no AWS, nothing leaves this machine.",
         );
-        println!("{}\n", super::draw::LEGEND);
+        say::say(super::draw::LEGEND);
+        say::say("");
     }
     for scenario in chosen {
         let ending = Stage::new(args, *scenario)?.play()?;
         if !args.json {
-            println!("{}\n", ending.told);
+            say::say(&ending.told);
+            say::say("");
         }
         seen.push(ending);
     }
     let all = seen.iter().all(|ending| ending.as_told);
     if !args.json {
-        println!("{}", if all { "What you saw:" } else { "NOT everything went as told:" });
-        seen.iter().for_each(|ending| println!("  {} {}", if ending.as_told { "✓" } else { "✗" }, ending.seen));
-        println!("\nNext: wavegate check pipelines/        the pipelines that ship, checked");
-        println!("      wavegate demo --scenario kill    one scenario alone; --speed and --seed set pace and chance");
-        println!("      wavegate serve --help            the daemon, against AWS (README, \"With AWS\")");
+        say::say(if all { "What you saw:" } else { "NOT everything went as told:" });
+        seen.iter()
+            .for_each(|ending| say::say(&format!("  {} {}", if ending.as_told { "✓" } else { "✗" }, ending.seen)));
+        say::say("");
+        say::say("Next: wavegate check pipelines/          the pipelines that ship, checked");
+        say::say("      wavegate demo --scenario kill      one scenario alone; --speed and --seed set pace and chance");
+        say::say("      wavegate plan CHANGE_SET           against AWS: what a change would do, without doing it");
+        say::say("      wavegate serve --help              the daemon, against AWS (README, \"Against AWS\")");
     }
     Ok(all)
 }

@@ -1,13 +1,21 @@
 //! How a rollout looks in a terminal: a line a wave with a bar, a glyph a cell, its state and the bake's countdown; below it what is
 //! measured against its threshold, and why it waits or goes back.
+//!
+//! Text of agents and of the provider goes through [`one_line`] or [`quoted`]: it can neither move the cursor nor look like a line of
+//! ours (S21).
+
+pub mod say;
+mod screen;
+
+pub use screen::Screen;
 
 use crate::api::view::{RolloutView, TargetView, WaveView};
 use crate::api::words;
 use crate::config;
 use crate::model::event::Outcome;
 use crate::model::pipeline::{Comparison, Threshold};
+use crate::model::time::Millis;
 use crate::model::verdict::{Reading, Verdict};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
@@ -17,6 +25,18 @@ pub const LEGEND: &str = "· waiting  ◌ ready  ▸ changing  ● changed  = un
 const GLYPHS_MAX: usize = 48;
 /// The bar's width.
 const BAR: usize = 16;
+/// So many findings are shown under the metrics; the rest is counted.
+const FINDINGS_MAX: usize = 3;
+
+/// Untrusted text in one line of ours: line breaks are shown, not obeyed.
+pub fn one_line(text: &str) -> String {
+    words::plain(text).replace('\n', "\\n")
+}
+
+/// Untrusted text of several lines, each marked as quoted.
+pub fn quoted(text: &str) -> Vec<String> {
+    words::plain(text).lines().map(|line| format!("  │ {line}")).collect()
+}
 
 /// Whether colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +84,8 @@ impl Paint {
 
 /// A rollout in lines.
 pub fn rollout(view: &RolloutView, paint: Paint) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{}  {}  by {}",
-        paint.strong(&words::plain(&view.title)),
-        state(view, paint),
-        words::plain(&view.agent)
-    )];
+    let mut lines =
+        vec![format!("{}  {}  by {}", paint.strong(&one_line(&view.title)), state(view, paint), one_line(&view.agent))];
     let width = view.waves.iter().map(|w| w.name.chars().count()).max().unwrap_or(0);
     lines.extend(view.waves.iter().map(|wave| wave_line(wave, width, paint)));
     lines.extend(health_lines(view, paint));
@@ -100,20 +116,49 @@ fn wave_line(wave: &WaveView, width: usize, paint: Paint) -> String {
         "waiting" | "untouched" => paint.dim(&bar),
         _ => paint.busy(&bar),
     };
-    let countdown = match (wave.state.as_str(), wave.baked) {
-        ("baking", Some(baked)) => format!("  baked {baked} of {}", wave.bake),
-        _ => String::new(),
-    };
     let pad = " ".repeat(width.saturating_sub(wave.name.chars().count()));
-    format!("  {}{pad}  {bar}  {}  {:<9}{countdown}", wave.name, glyphs(wave, paint), wave.state)
+    let state = format!("{} {}{}", wave.state, wave_count(wave), countdown(wave));
+    format!("  {}{pad}  {bar}  {}  {state}", wave.name, glyphs(wave, paint))
+}
+
+/// So many of the wave's targets are where its state leads: `3/8`. Those that came to another end are counted beside it.
+fn wave_count(wave: &WaveView) -> String {
+    let done = wave.targets.iter().filter(|t| is_done(t, wave)).count();
+    let count_of = |state: &str| wave.targets.iter().filter(|t| t.state == state).count();
+    if wave.state == "untouched" {
+        return wave.targets.len().to_string();
+    }
+    let back = matches!(wave.state.as_str(), "reverting" | "reverted" | "stuck");
+    let beside = [(count_of("restored"), "put back", !back), (count_of("stuck"), "stuck", true)];
+    let beside = beside.iter().filter(|(n, _, shown)| *n > 0 && *shown).map(|(n, what, _)| format!(", {n} {what}"));
+    format!("{done}/{}{}", wave.targets.len(), beside.collect::<String>())
+}
+
+/// What is left of the bake; and when it is over without a pass, how long it still waits for one.
+fn countdown(wave: &WaveView) -> String {
+    let left = |until: Millis, baked: Millis| Millis(until.0.saturating_sub(seconds(baked).0));
+    match (wave.state.as_str(), wave.baked) {
+        ("baking", Some(baked)) if baked < wave.bake => {
+            format!("  baked {} of {}, {} to go", seconds(baked), wave.bake, seconds(left(wave.bake, baked)))
+        }
+        ("baking", Some(baked)) => {
+            format!("  baked {}, no pass yet; held in {}", seconds(baked), seconds(left(wave.max_bake, baked)))
+        }
+        _ => String::new(),
+    }
+}
+
+/// In whole seconds: a countdown of milliseconds is noise.
+fn seconds(span: Millis) -> Millis {
+    Millis::from_secs(span.0 / 1000)
 }
 
 fn is_done(target: &TargetView, wave: &WaveView) -> bool {
     match wave.state.as_str() {
         "reverting" | "reverted" | "stuck" => {
-            matches!(target.state.as_str(), "restored" | "stuck" | "unchanged" | "captured" | "untouched")
+            matches!(target.state.as_str(), "restored" | "unchanged" | "captured" | "untouched")
         }
-        _ => matches!(target.state.as_str(), "applied" | "unchanged" | "restored" | "stuck"),
+        _ => matches!(target.state.as_str(), "applied" | "unchanged"),
     }
 }
 
@@ -142,134 +187,91 @@ fn glyph(target: &TargetView, paint: Paint) -> String {
     }
 }
 
-/// The worst cell of each metric against its threshold.
+/// The worst cell of each metric against its threshold, and why health is no pass.
 fn health_lines(view: &RolloutView, paint: Paint) -> Vec<String> {
     let Some(health) = view.health.as_ref().filter(|_| view.outcome.is_none()) else { return Vec::new() };
-    let mut worst: BTreeMap<&str, &Reading> = BTreeMap::new();
+    let mut by_metric: BTreeMap<&str, Vec<&Reading>> = BTreeMap::new();
     for reading in &health.readings {
-        let entry = worst.entry(reading.metric.as_str()).or_insert(reading);
-        if is_worse(reading, entry) {
-            *entry = reading;
-        }
+        by_metric.entry(reading.metric.as_str()).or_default().push(reading);
     }
     let verdict = match health.verdict {
         Verdict::Pass => paint.good("pass"),
         Verdict::Fail => paint.bad("fail"),
         other => paint.busy(&other.to_string()),
     };
+    let width = by_metric.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut lines = vec![format!("  health {verdict}")];
-    for (metric, reading) in worst {
-        let value = reading.value.map_or_else(|| "no data".to_owned(), words::number);
-        lines.push(format!("    {metric:<14} {value:>9}  worst in {}, bad when {}", reading.cell, reading.threshold));
+    lines.extend(by_metric.iter().filter_map(|(metric, of)| metric_line(metric, width, of, paint)));
+    // While it goes back, the reason is told below; findings of the last look would only repeat it.
+    if health.verdict != Verdict::Pass && view.revert.is_none() {
+        let shown = health.findings.iter().take(FINDINGS_MAX);
+        lines.extend(shown.map(|finding| paint.dim(&format!("    {}", one_line(finding)))));
+        let more = health.findings.len().saturating_sub(FINDINGS_MAX);
+        lines.extend((more > 0).then(|| paint.dim(&format!("    and {more} more"))));
     }
     lines
+}
+
+/// `errors  0.25  worst of 4 cells in eu-1; fails when > 5; no data yet in 3 cells`
+fn metric_line(metric: &str, width: usize, readings: &[&Reading], paint: Paint) -> Option<String> {
+    let worst =
+        readings.iter().copied().reduce(|worst, reading| if is_worse(reading, worst) { reading } else { worst })?;
+    let without = readings.iter().filter(|r| r.value.is_none()).count();
+    let fails = format!("fails when {}", worst.threshold);
+    let (value, place) = match worst.value {
+        Some(value) if worst.threshold.is_bad(value) => (paint.bad(&format!("{:>9}", words::number(value))), true),
+        Some(value) => (format!("{:>9}", words::number(value)), true),
+        None => (paint.busy(&format!("{:>9}", "no data")), false),
+    };
+    let place = if place { format!("worst in {}; ", worst.cell) } else { String::new() };
+    let blind = match (without, place.is_empty()) {
+        (0, _) | (_, true) => String::new(),
+        (1, _) => "; no data yet in 1 cell".to_owned(),
+        (n, _) => format!("; no data yet in {n} cells"),
+    };
+    Some(format!("    {metric:<width$}  {value}  {place}{fails}{blind}"))
 }
 
 fn is_worse(reading: &Reading, than: &Reading) -> bool {
     let Threshold { op, .. } = reading.threshold;
     match (reading.value, than.value) {
-        // A cell without data hides behind no other one.
-        (None, _) => than.value.is_some(),
-        (Some(_), None) => false,
+        // Cells without data are counted beside the worst value: neither hides the other.
+        (None, _) => false,
+        (Some(_), None) => true,
         (Some(a), Some(b)) if matches!(op, Comparison::Below | Comparison::AtMost) => a < b,
         (Some(a), Some(b)) => a > b,
     }
 }
 
+/// Why it waits, stopped or goes back, each with the next step of whoever reads it.
 fn reasons(view: &RolloutView, paint: Paint) -> Vec<String> {
     let mut lines = Vec::new();
+    let next = |step: &str| format!("  {} {step}", paint.strong("next:"));
     if let Some(killed) = &view.killed {
-        lines.push(format!("  {} {killed}", paint.bad("killed by")));
+        lines.push(format!("  {} {}", paint.bad("killed by"), one_line(killed)));
+        let kill = killed.split(' ').next().unwrap_or_default();
+        // On its way back nothing is asked of a person: a kill does not stop a revert.
+        if view.phase != "reverting" {
+            lines.push(next(&format!(
+                "`wavegate revert {}` takes it back; to go on, two people: `wavegate resume --lift {} --as A --and B`",
+                view.rollout,
+                one_line(kill)
+            )));
+        }
     }
     if let Some(hold) = &view.hold {
-        lines.push(format!("  {} {}", paint.bad("held:"), words::plain(&hold.why)));
-        lines.push(format!("  {} {}", paint.strong("next:"), hold.next));
+        lines.push(format!("  {} {}", paint.bad("held:"), one_line(&hold.why)));
+        lines.push(next(&hold.next));
     }
     if let Some(why) = &view.revert {
-        lines.push(format!("  {} {}", paint.bad("goes back:"), words::plain(why)));
+        let word = if view.outcome.is_some() { "went back:" } else { "goes back:" };
+        lines.push(format!("  {} {}", paint.bad(word), one_line(why)));
     }
     for target in view.waves.iter().flat_map(|w| &w.targets) {
         if let Some(stuck) = &target.stuck {
-            lines.push(format!("  {} {}: {}", paint.bad("stuck:"), target.target, words::plain(&stuck.why)));
-            lines.push(format!("  {} {}", paint.strong("next:"), stuck.next));
+            lines.push(format!("  {} {}: {}", paint.bad("stuck:"), target.target, one_line(&stuck.why)));
+            lines.push(next(&stuck.next));
         }
     }
     lines
-}
-
-/// A place on the screen that is drawn over and over; where there is no terminal, one plain line for each change.
-pub struct Screen {
-    live: Option<(MultiProgress, Vec<ProgressBar>)>,
-    paint: Paint,
-    said: Option<(String, Vec<String>)>,
-}
-
-impl Default for Screen {
-    fn default() -> Self {
-        let live = std::io::stdout()
-            .is_terminal()
-            .then(|| (MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::stdout()), Vec::new()));
-        Self { live, paint: Paint::of_stdout(), said: None }
-    }
-}
-
-impl Screen {
-    /// Shows the rollout as it is now.
-    pub fn show(&mut self, view: &RolloutView) {
-        match &mut self.live {
-            Some((screen, bars)) => {
-                let lines = rollout(view, self.paint);
-                while bars.len() < lines.len() {
-                    bars.push(new_line(screen));
-                }
-                for (n, bar) in bars.iter().enumerate() {
-                    bar.set_message(lines.get(n).cloned().unwrap_or_default());
-                }
-            }
-            None => self.say_change(view),
-        }
-    }
-
-    fn say_change(&mut self, view: &RolloutView) {
-        let now = (plain_line(view), reasons(view, Paint::Plain));
-        let (line, why) = match &self.said {
-            Some((line, why)) => (*line != now.0, *why != now.1),
-            None => (true, true),
-        };
-        if line || why {
-            println!("{}", now.0);
-        }
-        if why {
-            now.1.iter().for_each(|reason| println!("{reason}"));
-        }
-        self.said = Some(now);
-    }
-
-    /// Leaves the last picture on the screen.
-    pub fn finish(&mut self, view: &RolloutView) {
-        if let Some((_, bars)) = &mut self.live {
-            bars.drain(..).for_each(|bar| bar.finish_and_clear());
-            rollout(view, self.paint).iter().for_each(|line| println!("{line}"));
-        } else {
-            self.say_change(view);
-        }
-    }
-}
-
-fn new_line(screen: &MultiProgress) -> ProgressBar {
-    let bar = screen.add(ProgressBar::new_spinner());
-    // The template is a constant; one that does not parse leaves the default, which shows the message too.
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        bar.set_style(style);
-    }
-    bar
-}
-
-/// A rollout in one line, without anything that changes by itself.
-fn plain_line(view: &RolloutView) -> String {
-    let waves = view.waves.iter().map(|w| {
-        let done = w.targets.iter().filter(|t| is_done(t, w)).count();
-        format!("{} {} {done}/{}", w.name, w.state, w.targets.len())
-    });
-    format!("{}: {}", state(view, Paint::Plain), waves.collect::<Vec<_>>().join(" | "))
 }

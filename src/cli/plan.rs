@@ -1,29 +1,31 @@
 //! `plan`: what a change set would do, wave by wave. It changes no resource, and the change sets that it creates to look are removed
 //! again, also when it is interrupted.
 
+mod look;
+
+#[cfg(test)]
+mod tests;
+
+pub use look::look;
+
 use super::args::{Common, PlanArgs};
 use super::call::{complain, runtime};
+use super::draw::{one_line, quoted, say};
 use super::exit::Exit;
 use super::{propose, serve};
-use crate::api::view::{self, RolloutView};
-use crate::api::words::Explained;
+use crate::api::view::RolloutView;
 use crate::api::{service, words};
-use crate::cloud::World;
 use crate::cloud::aws::{Aws, AwsOptions};
-use crate::config;
 use crate::daemon::clock::Clock;
-use crate::daemon::core::Core;
-use crate::daemon::driver::{Driver, Orders};
-use crate::engine::decide::Input;
 use crate::engine::planner;
-use crate::journal::Journal;
-use crate::model::event::Event;
 use crate::model::plan::Plan;
 use crate::model::stack::{PreviewCounts, Replacement, ResourceAction, ResourceChange};
 use comfy_table::{Table, presets};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+
+/// So many targets of one notable change are named; the rest is counted.
+const NAMED_MAX: usize = 6;
 
 /// `wavegate plan`
 pub fn run(_common: &Common, args: &PlanArgs) -> Exit {
@@ -59,82 +61,26 @@ fn make(args: &PlanArgs) -> Result<Plan, String> {
     planner::plan(&admitted, &pipeline, serve::new_rollout_id(), true, now).map_err(|e| service::plan_errors(&e))
 }
 
-/// Ends when a person or the system says stop.
-async fn interrupted() {
+/// Ends when a person or the system says stop, or the terminal is closed.
+pub(in crate::cli) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        _ => std::future::pending().await,
-    }
-}
-
-/// Previews a plan over a world with a journal in memory: the same engine, the same protocol, up to the first touch.
-///
-/// # Errors
-/// Words for people.
-pub async fn look<W: World>(
-    world: Arc<W>,
-    clock: Clock,
-    plan: Plan,
-    stop: impl Future<Output = ()>,
-) -> Result<RolloutView, String> {
-    let mut journal = Journal::in_memory().map_err(|e| serve::chain(&e))?;
-    journal.take_lead(None, "plan").map_err(|e| serve::chain(&e))?;
-    let core = Core::new(journal, "plan", None, clock.now()).map_err(|e| serve::chain(&e))?;
-    let (driver, orders) = Driver::new(core, world, clock, None);
-    let id = plan.rollout.clone();
-    let digest = plan.digest().map_err(|e| e.to_string())?;
-    let mut seen: Option<RolloutView> = None;
-    let mut held: Option<Explained> = None;
-    let mut keep_newest = |core: &mut Core, _| {
-        // Cleaning up ends a hold; why it would not have started is what the person asked for.
-        for event in core.take_fresh() {
-            if let Event::RolloutHeld { hold, .. } = event {
-                held = Some(words::hold(&hold));
-            }
-        }
-        if let Some(rollout) = core.state().rollouts.get(&id) {
-            seen = Some(RolloutView { hold: held.clone(), ..view::rollout(core, rollout, true) });
-        }
+    let on = |kind| signal(kind).ok();
+    let signals = (on(SignalKind::interrupt()), on(SignalKind::terminate()), on(SignalKind::hangup()));
+    let (Some(mut interrupt), Some(mut terminate), Some(mut hangup)) = signals else {
+        return std::future::pending().await;
     };
-    let script = async {
-        let proposed = orders.input(Input::Propose { plan: Arc::new(plan), digest, by: config::user() }).await;
-        if !matches!(proposed, Ok(Ok(()))) {
-            return;
-        }
-        tokio::select! {
-            () = until_ended(&orders) => {}
-            () = stop => {
-                let _ = orders.input(Input::Revert { rollout: id.clone(), by: "interrupt".into() }).await;
-                until_ended(&orders).await;
-            }
-        }
-        orders.stop().await;
-    };
-    let (ran, ()) = tokio::join!(driver.run(&mut keep_newest), script);
-    ran.map_err(|e| serve::chain(&e))?;
-    seen.ok_or_else(|| "nothing could be previewed".into())
-}
-
-async fn until_ended(orders: &Orders) {
-    loop {
-        match orders.look(|core| core.state().open_rollouts().next().is_none()).await {
-            Ok(false) => tokio::time::sleep(Duration::from_millis(100)).await,
-            _ => return,
-        }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 
 fn print(view: &RolloutView, json: bool) -> Exit {
     if json {
-        println!("{}", serde_json::to_string(view).unwrap_or_default());
+        say::say(&serde_json::to_string(view).unwrap_or_default());
     } else {
-        text(view).iter().for_each(|line| println!("{line}"));
+        say::say_all(&text(view));
     }
     if view.hold.is_some() { Exit::Refused } else { Exit::Success }
 }
@@ -142,15 +88,16 @@ fn print(view: &RolloutView, json: bool) -> Exit {
 /// The plan in lines.
 pub fn text(view: &RolloutView) -> Vec<String> {
     let mut lines = vec![
-        format!("{}  (by {}, pipeline {})", words::plain(&view.title), words::plain(&view.agent), view.pipeline),
-        format!("reasoning, as the agent gives it: {}", words::plain(&view.reasoning)),
-        table(view).to_string(),
+        format!("{}  (by {}, pipeline {})", one_line(&view.title), one_line(&view.agent), view.pipeline),
+        "why, in the agent's words:".to_owned(),
     ];
+    lines.extend(quoted(&view.reasoning));
+    lines.push(table(view).to_string());
     lines.extend(notable(view));
-    lines.push(totals(view));
+    lines.extend(totals(view));
     match &view.hold {
         Some(hold) => {
-            lines.extend([format!("It would not start: {}", words::plain(&hold.why)), format!("next: {}", hold.next)])
+            lines.extend([format!("It would not start: {}", one_line(&hold.why)), format!("next: {}", hold.next)])
         }
         None => lines.push(format!(
             "plan {}; nothing was changed, and the change sets made to look are removed",
@@ -197,40 +144,75 @@ fn table(view: &RolloutView) -> Table {
     table
 }
 
-/// Replaced and removed resources by name: what a person must not miss. The same change in many targets is one line.
+/// Replaced and removed resources by name: what a person must not miss. The same change in several targets is one line.
 fn notable(view: &RolloutView) -> Vec<String> {
-    let mut lines = BTreeSet::new();
-    for change in view.waves.iter().flat_map(|w| &w.targets).flat_map(|t| &t.changes) {
-        if let Some(what) = danger(change) {
-            let policy = change.policy_action.as_ref().map(|p| format!(", then {p}")).unwrap_or_default();
-            lines.insert(format!("{what}: {} ({}{policy})", change.logical_id, change.resource_type));
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for target in view.waves.iter().flat_map(|w| &w.targets) {
+        for change in &target.changes {
+            if let Some(what) = danger(change) {
+                let policy = change.policy_action.as_ref().map(|p| format!(", then {p}")).unwrap_or_default();
+                let line = format!("{what}: {} ({}{policy})", change.logical_id, change.resource_type);
+                found.entry(one_line(&line)).or_default().push(target.target.to_string());
+            }
         }
     }
-    lines.into_iter().collect()
+    let count = |n: usize| words::plural(u32::try_from(n).unwrap_or(u32::MAX), "target", "targets");
+    found
+        .into_iter()
+        .map(|(what, at)| {
+            let more = at.len().saturating_sub(NAMED_MAX);
+            let named = at.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{what} in {} {}: {named}{more}", at.len(), count(at.len()))
+        })
+        .collect()
 }
 
+/// As [`crate::model::stack::Preview::counts`] counts: what is not known to be harmless is named.
 fn danger(change: &ResourceChange) -> Option<&'static str> {
     match (&change.action, &change.replacement) {
         (ResourceAction::Remove, _) => Some("removes"),
         (ResourceAction::Modify, Some(Replacement::True)) => Some("replaces"),
         (ResourceAction::Modify, Some(Replacement::Conditional)) => Some("may replace"),
-        (ResourceAction::Add | ResourceAction::Modify | ResourceAction::Import, _) => None,
+        (ResourceAction::Modify, Some(Replacement::False) | None) => None,
+        (ResourceAction::Add | ResourceAction::Import, _) => None,
         _ => Some("decides only when it runs"),
     }
 }
 
-fn totals(view: &RolloutView) -> String {
+/// The whole in numbers, and then in a sentence that says whom it reaches.
+fn totals(view: &RolloutView) -> Vec<String> {
     let targets: Vec<_> = view.waves.iter().flat_map(|w| &w.targets).filter(|t| t.state != "unchanged").collect();
-    let cells: BTreeSet<_> = targets.iter().map(|t| &t.cell).collect();
+    let cells: BTreeMap<_, _> = targets.iter().map(|t| (&t.cell, (t.environment.as_str(), t.traffic_share))).collect();
     let sum = |of: fn(&PreviewCounts) -> u32| targets.iter().map(|t| of(&t.counts)).sum::<u32>();
-    format!(
-        "In all: {} stacks in {} cells over {} waves; {} resources added, {} modified, {} replaced, {} removed.",
+    let mut shares: BTreeMap<&str, f64> = BTreeMap::new();
+    for (environment, share) in cells.values() {
+        *shares.entry(environment).or_default() += share;
+    }
+    let shares = shares.iter().map(|(environment, share)| match *share > 0.0 {
+        true => format!("{}% of {environment} traffic", (share * 10.0).round() / 10.0),
+        false => format!("a share of {environment} traffic that the pipeline does not tell"),
+    });
+    let serving = shares.collect::<Vec<_>>().join(" and ");
+    let of = |n: u32| words::plural(n, "resource", "resources");
+    let (replaced, removed) = (sum(|c| c.replaced), sum(|c| c.removed));
+    let mut lines = vec![format!(
+        "In all: {} stacks in {} cells over {} waves; {} resources added, {} modified, {replaced} replaced, {removed} removed.",
         targets.len(),
         cells.len(),
         view.waves.len(),
         sum(|c| c.added),
         sum(|c| c.modified),
-        sum(|c| c.replaced),
-        sum(|c| c.removed),
-    )
+    )];
+    lines.push(match cells.len() {
+        0 => "It changes nothing.".to_owned(),
+        n => format!(
+            "It reaches {n} {} that {} {serving}; it replaces {replaced} {} and removes {removed} {}.",
+            words::plural(u32::try_from(n).unwrap_or(u32::MAX), "cell", "cells"),
+            if n == 1 { "serves" } else { "serve" },
+            of(replaced),
+            of(removed)
+        ),
+    });
+    lines
 }

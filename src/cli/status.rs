@@ -2,11 +2,10 @@
 
 use super::args::{Common, StatusArgs};
 use super::call::{ask_once, odd};
-use super::draw::{self, Paint};
+use super::draw::{self, Paint, say};
 use super::exit::Exit;
 use crate::api::service::{Request, Response};
 use crate::api::view::{KillView, RolloutView, StatusView};
-use crate::api::words;
 use comfy_table::{Table, presets};
 
 /// `wavegate status`
@@ -28,7 +27,7 @@ fn print_json(view: &StatusView, one: bool) -> Exit {
     };
     match text {
         Ok(text) => {
-            println!("{text}");
+            say::say(&text);
             Exit::Success
         }
         Err(error) => {
@@ -41,17 +40,26 @@ fn print_json(view: &StatusView, one: bool) -> Exit {
 fn print(view: &StatusView, one: bool) -> Exit {
     let paint = Paint::of_stdout();
     for kill in view.kills.iter().filter(|k| k.state != "lifted") {
-        println!("{}", kill_line(kill, paint));
+        say::say(&kill_line(kill, paint));
     }
     match view.rollouts.first() {
         Some(rollout) if one => {
-            println!("{}", draw::LEGEND);
-            draw::rollout(rollout, paint).iter().for_each(|line| println!("{line}"));
+            say::say(draw::LEGEND);
+            say::say(&format!("{}  plan {}  pipeline {}", rollout.rollout, short(&rollout.plan), rollout.pipeline));
+            say::say_all(&draw::rollout(rollout, paint));
+            say::say("why, in the agent's words:");
+            say::say_all(&draw::quoted(&rollout.reasoning));
         }
-        None => println!("no rollouts yet (epoch {}); hand in a change set with `wavegate propose`", view.epoch),
-        Some(_) => println!("{}", table(&view.rollouts)),
+        None => {
+            say::say(&format!("no rollouts yet (epoch {}); hand in a change set with `wavegate propose`", view.epoch))
+        }
+        Some(_) => say::say(&table(&view.rollouts).to_string()),
     }
     Exit::Success
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 fn kill_line(kill: &KillView, paint: Paint) -> String {
@@ -77,8 +85,8 @@ fn table(rollouts: &[RolloutView]) -> Table {
             draw::state(view, Paint::Plain),
             format!("{passed} of {}", view.waves.len()),
             view.pipeline.clone(),
-            words::plain(&view.agent),
-            words::plain(&view.title),
+            draw::one_line(&view.agent),
+            draw::one_line(&view.title),
         ]);
     }
     table

@@ -36,7 +36,9 @@ pub fn next_targets(rollout: &Rollout) -> BTreeSet<TargetId> {
     };
     let ids = rollout.wave_targets(wave);
     let percent = rollout.plan.revert.max_concurrent_percent;
-    let limit = usize::try_from(Amount::Percent(percent).of(ids.len(), 1)).unwrap_or(1);
+    // Back at least as many at once as there: what was safe for a change is safe for its undo.
+    let there = rollout.plan.waves.get(wave).map_or(1, |w| w.max_concurrent);
+    let limit = usize::try_from(Amount::Percent(percent).of(ids.len(), there)).unwrap_or(1);
     let state_of = |id: &TargetId| rollout.targets.get(id);
     let mut going: BTreeSet<TargetId> =
         ids.iter().filter(|id| state_of(id).is_some_and(|t| t.needs_revert() && !t.is_applied())).cloned().collect();

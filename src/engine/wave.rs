@@ -95,7 +95,8 @@ fn open_region(rollout: &Rollout, wave: usize) -> Option<&Region> {
 
 /// A stack of a cell held back for good by a failed one never settles by itself: it counts as left out.
 pub fn is_left_out(rollout: &Rollout, id: &TargetId) -> bool {
-    let Some(place) = rollout.plan.targets.get(id) else { return false };
+    // The first stack of a cell has none before it; most changes have no other.
+    let Some(place) = rollout.plan.targets.get(id).filter(|place| place.order > 0) else { return false };
     rollout.plan.targets.iter().any(|(other, o)| {
         o.cell == place.cell
             && o.order < place.order

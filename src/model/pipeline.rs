@@ -319,7 +319,7 @@ pub struct AlarmGate {
 pub struct RevertPolicy {
     /// Revert, or stop and page.
     pub on_failure: OnFailure,
-    /// Targets reverted at once, of those in a wave, in percent; minimum one.
+    /// Targets reverted at once, of those in a wave, in percent; never fewer than the wave's own `max_concurrent`.
     pub max_concurrent_percent: f64,
     /// Whether a change that cannot be undone may be proposed at all.
     pub irreversible: Irreversible,

@@ -135,6 +135,10 @@ impl Harness {
         self.orders.input(input).await.unwrap().unwrap();
     }
 
+    pub async fn try_input(&self, input: Input) -> Result<(), wavegate::engine::decide::Refusal> {
+        self.orders.input(input).await.unwrap()
+    }
+
     pub async fn run_until(&mut self, until: impl Fn(&Core) -> bool + Send + Sync + Clone + 'static) {
         for _ in 0..200_000 {
             let until = until.clone();

@@ -1,17 +1,17 @@
 //! What is played: the change, what people do meanwhile, and whether it went as told, by the state and the world themselves.
 
-use super::stage::RELEASE_1;
 use crate::api::words;
 use crate::cloud::sim::{Operation, SimWorld};
 use crate::daemon::core::Core;
 use crate::daemon::driver::Orders;
 use crate::engine::decide::Input;
-use crate::model::event::{Direction, Outcome};
+use crate::model::event::{Direction, Event, Outcome, RestoredBy, Settlement};
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
-use crate::model::ids::Token;
+use crate::model::ids::{Digest, KillId, Seq, TargetId, Token};
 use crate::model::plan::Plan;
 use crate::model::state::{Rollout, Target};
-use std::collections::BTreeSet;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,19 +93,58 @@ impl Scenario {
     pub async fn script(self, orders: &Orders, world: &SimWorld, plan: Plan) -> Result<Ending, String> {
         let digest = plan.digest().map_err(|e| e.to_string())?;
         let plan = Arc::new(plan);
-        order(orders, Input::Propose { plan: Arc::clone(&plan), digest, by: "demo".into() }).await?;
+        let house = House { orders, world, before: contents(world, &plan), plan: Arc::clone(&plan) };
+        order(orders, Input::Propose { plan, digest, by: "demo".into() }).await?;
         match self {
-            Self::Healthy => {
-                until(orders, |core| core.state().rollouts.values().all(Rollout::is_ended)).await?;
-                healthy(orders, world, &plan).await
-            }
-            Self::BadChange => {
-                until(orders, |core| core.state().rollouts.values().all(Rollout::is_ended)).await?;
-                bad_change(orders, world, &plan).await
-            }
-            Self::Kill => kill(orders, world, &plan).await,
+            Self::Healthy => healthy(&house).await,
+            Self::BadChange => bad_change(&house).await,
+            Self::Kill => kill(&house).await,
         }
     }
+}
+
+/// What a scenario plays in.
+struct House<'a> {
+    orders: &'a Orders,
+    world: &'a SimWorld,
+    plan: Arc<Plan>,
+    /// Every stack's content before anything happened.
+    before: BTreeMap<TargetId, Digest>,
+}
+
+impl House<'_> {
+    /// How many stacks have the template, parameters and tags that they had before, by a look at the world itself.
+    fn as_before(&self) -> usize {
+        let now = contents(self.world, &self.plan);
+        self.before.iter().filter(|(id, before)| now.get(*id) == Some(before)).count()
+    }
+
+    /// How many stacks hold the change's template, byte by byte.
+    fn with_the_change(&self) -> usize {
+        let holds = |body: &str| self.plan.templates.values().any(|t| t.body() == body);
+        let targets = self.plan.targets.values();
+        targets.filter(|t| self.world.stack(&t.scope, &t.stack).is_some_and(|s| holds(s.template.body()))).count()
+    }
+
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Rollout) -> T + Send + 'static) -> Result<T, String> {
+        let found = self.orders.look(|core| core.state().rollouts.values().next().map(look)).await;
+        found.map_err(|e| e.to_string())?.ok_or_else(|| "the rollout is not on record".to_owned())
+    }
+
+    /// The journal, read back from the disk.
+    async fn journal(&self) -> Result<Vec<(Timestamp, Event)>, String> {
+        let entries = self.orders.look(|core| core.journal().entries_after(Seq(0), usize::MAX)).await;
+        let entries = entries.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+        Ok(entries.into_iter().map(|entry| (entry.at, entry.event)).collect())
+    }
+}
+
+fn contents(world: &SimWorld, plan: &Plan) -> BTreeMap<TargetId, Digest> {
+    let content = |id: &TargetId| {
+        let target = plan.targets.get(id)?;
+        world.stack(&target.scope, &target.stack)?.content_digest().ok()
+    };
+    plan.targets.keys().filter_map(|id| Some((id.clone(), content(id)?))).collect()
 }
 
 async fn order(orders: &Orders, input: Input) -> Result<(), String> {
@@ -122,133 +161,132 @@ async fn until(orders: &Orders, fits: impl Fn(&Core) -> bool + Copy + Send + 'st
     Err("the scenario does not come to its end".into())
 }
 
-async fn outcome(orders: &Orders) -> Result<Option<Outcome>, String> {
-    orders
-        .look(|core| core.state().rollouts.values().next().and_then(Rollout::outcome))
-        .await
-        .map_err(|e| e.to_string())
+async fn until_ended(house: &House<'_>) -> Result<Option<Outcome>, String> {
+    until(house.orders, |core| core.state().rollouts.values().all(Rollout::is_ended)).await?;
+    house.look(Rollout::outcome).await
 }
 
-/// How many stacks hold this template, byte by byte, by a look at the world itself.
-fn stacks_with(world: &SimWorld, plan: &Plan, template: &str) -> usize {
-    plan.targets
-        .values()
-        .filter(|t| world.stack(&t.scope, &t.stack).is_some_and(|s| s.template.body() == template))
-        .count()
-}
-
-async fn healthy(orders: &Orders, world: &SimWorld, plan: &Plan) -> Result<Ending, String> {
-    let outcome = outcome(orders).await?;
-    let wanted = plan.templates.values().next().map(|t| t.body().to_owned()).unwrap_or_default();
-    let changed = stacks_with(world, plan, &wanted);
+async fn healthy(house: &House<'_>) -> Result<Ending, String> {
+    let outcome = until_ended(house).await?;
+    let gates = house.look(|r| r.gates.len()).await?;
+    let (changed, total, waves) = (house.with_the_change(), house.plan.targets.len(), house.plan.waves.len());
     Ok(Ending {
-        as_told: outcome == Some(Outcome::Succeeded) && changed == plan.targets.len(),
+        as_told: outcome == Some(Outcome::Succeeded) && changed == total && gates == waves,
         told: format!(
-            "All {} waves passed. {changed} of {} stacks hold the new template, byte by byte.",
-            plan.waves.len(),
-            plan.targets.len()
+            "{gates} of {waves} gates passed. {changed} of {total} stacks hold the new template, byte by byte."
         ),
         seen: format!(
-            "a healthy change went through {} waves to {changed} cells, each wave watched before the next",
-            plan.waves.len()
+            "a healthy change went through {waves} waves to {changed} of {total} cells, each wave watched before the next"
         ),
     })
 }
 
-async fn bad_change(orders: &Orders, world: &SimWorld, plan: &Plan) -> Result<Ending, String> {
-    let outcome = outcome(orders).await?;
-    let look = |core: &Core| {
-        let rollout = core.state().rollouts.values().next();
-        let touched = rollout.map_or(0, |r| r.targets.values().filter(|t| t.is_touched()).count());
-        let gates = rollout.map_or(0, |r| r.gates.len());
-        let why = rollout.and_then(|r| r.revert.as_ref()).map(words::revert).unwrap_or_default();
-        (touched, gates, why)
+async fn bad_change(house: &House<'_>) -> Result<Ending, String> {
+    let outcome = until_ended(house).await?;
+    let look = |r: &Rollout| {
+        let touched = r.targets.values().filter(|t| t.is_touched()).count();
+        (touched, r.gates.len(), r.revert.as_ref().map(words::revert).unwrap_or_default())
     };
-    let (touched, gates, why) = orders.look(look).await.map_err(|e| e.to_string())?;
-    let original = stacks_with(world, plan, RELEASE_1);
-    let total = plan.targets.len();
+    let (touched, gates, why) = house.look(look).await?;
+    let (as_before, total) = (house.as_before(), house.plan.targets.len());
+    let in_order = went_back_in_order(&house.journal().await?, &house.plan);
+    let order = if in_order { "the last wave first" } else { "NOT the last wave first" };
     Ok(Ending {
-        as_told: outcome == Some(Outcome::Reverted) && original == total && gates == 1 && touched < total,
+        as_told: outcome == Some(Outcome::Reverted) && as_before == total && gates == 1 && touched < total && in_order,
         told: format!(
-            "{why}.\n{touched} cells were changed and went back, the last wave first; {} were never touched.",
+            "{touched} cells had the change and went back, {order}; {} were never touched.\n\
+             Read from the world: {as_before} of {total} stacks have the template, parameters and tags that they had before.",
             total - touched
         ),
-        seen: format!(
-            "a bad change was caught in the second wave's bake; {touched} of {total} cells had it, {original} of {total} are as before"
-        ),
+        seen: format!("a bad change: {why}; {touched} of {total} cells had it, {as_before} of {total} are as before"),
     })
 }
 
-async fn kill(orders: &Orders, world: &SimWorld, plan: &Plan) -> Result<Ending, String> {
+/// No target goes back while one of a later wave is not settled (S14), by the journal.
+fn went_back_in_order(journal: &[(Timestamp, Event)], plan: &Plan) -> bool {
+    let wave = |id: &TargetId| plan.targets.get(id).map_or(0, |t| t.wave);
+    let mut back_to = usize::MAX;
+    journal.iter().all(|(_, event)| match event {
+        Event::OperationIntended { target, operation, .. } if operation.direction == Direction::Revert => {
+            let fits = wave(target) <= back_to;
+            back_to = back_to.min(wave(target));
+            fits
+        }
+        Event::TargetSettled { target, settlement: Settlement::Restored { by: RestoredBy::Revert }, .. } => {
+            wave(target) == back_to
+        }
+        _ => true,
+    })
+}
+
+/// The order's name.
+const KILL: &str = "k-demo";
+
+async fn kill(house: &House<'_>) -> Result<Ending, String> {
     // In the middle of the third wave: some cells changed, some in flight, some waiting.
-    until(orders, |core| {
+    until(house.orders, |core| {
         core.state().rollouts.values().any(|r| r.wave_states(2).filter(|t| t.is_applied()).count() >= 2)
     })
     .await?;
     let kill = Kill {
-        id: "k-demo".into(),
+        id: KILL.into(),
         scope: KillScope::All,
         mode: KillMode::Halt,
         by: "on-call".into(),
         door: KillDoor::Cli,
-        at: world.wall(),
+        at: house.world.wall(),
         reason: "I do not like what I see".into(),
     };
-    order(orders, Input::Kill(kill)).await?;
-    until(orders, |core| core.state().kills.values().all(|k| k.acknowledged)).await?;
-    let acknowledged = world.wall();
-    // Everything that is in flight comes to rest.
-    until(orders, |core| core.state().rollouts.values().all(|r| r.targets.values().all(|t| t.operation().is_none())))
-        .await?;
+    order(house.orders, Input::Kill(kill)).await?;
+    until(house.orders, |core| core.state().kills.values().all(|k| k.acknowledged)).await?;
+    // Everything that is in flight comes to rest; and then a while in which something could start that must not.
+    until(house.orders, |core| {
+        core.state().rollouts.values().all(|r| r.targets.values().all(|t| t.operation().is_none()))
+    })
+    .await?;
     tokio::time::sleep(Duration::from_secs(120)).await;
-    let after = forward_calls_after(orders, world, acknowledged).await?;
-    let changed = orders
-        .look(|core| {
-            core.state().rollouts.values().flat_map(|r| r.targets.values()).filter(|t| Target::is_applied(t)).count()
-        })
-        .await;
-    let changed = changed.map_err(|e| e.to_string())?;
+    let changed = house.look(|r| r.targets.values().filter(|t| Target::is_applied(t)).count()).await?;
     // On-call takes it back; the kill stays in force, and does not stand in the way of that.
-    order(orders, Input::Revert { rollout: plan.rollout.clone(), by: "on-call".into() }).await?;
-    until(orders, |core| core.state().rollouts.values().all(Rollout::is_ended)).await?;
-    let original = stacks_with(world, plan, RELEASE_1);
-    let (total, cancelled) =
-        (plan.targets.len(), world.calls().iter().filter(|c| c.operation == Operation::CancelUpdate).count());
+    order(house.orders, Input::Revert { rollout: house.plan.rollout.clone(), by: "on-call".into() }).await?;
+    let outcome = until_ended(house).await?;
+    let after = forward_calls_after_kill(house).await?;
+    let cancelled =
+        house.world.calls().iter().filter(|c| c.operation == Operation::CancelUpdate && c.took_effect).count();
+    let (as_before, total) = (house.as_before(), house.plan.targets.len());
     Ok(Ending {
-        as_told: after == 0 && cancelled > 0 && changed < total && original == total,
+        as_told: outcome == Some(Outcome::Reverted)
+            && after == 0
+            && cancelled > 0
+            && changed < total
+            && as_before == total,
         told: format!(
-            "After the acknowledgement {after} forward calls reached the provider; {cancelled} updates in flight were cancelled.\n\
-             {changed} cells had the change by then. On-call reverted them: {original} of {total} are as before. Lifting the kill would take two people."
+            "From the acknowledgement on, {after} forward calls reached the provider; {cancelled} updates in flight were cancelled.\n\
+             {changed} cells had the change by then. On-call took them back: {as_before} of {total} stacks are as they were before.\n\
+             The kill is still in force: it takes two people to lift it."
         ),
         seen: format!(
-            "a kill in mid-wave: {after} forward calls after its acknowledgement, {cancelled} cancelled, {original} of {total} cells as before"
+            "a kill in mid-wave: {after} forward calls after its acknowledgement, {cancelled} cancelled, {as_before} of {total} cells as before"
         ),
     })
 }
 
-/// Executions of forward change sets that left after that time, by the world's own log.
-async fn forward_calls_after(orders: &Orders, world: &SimWorld, at: jiff::Timestamp) -> Result<usize, String> {
-    let forward: BTreeSet<Token> = orders.look(forward_tokens).await.map_err(|e| e.to_string())?;
-    let calls = world.calls();
-    Ok(calls
+/// Forward executions that left at or after the moment at which the acknowledgement became durable, by the world's own log.
+async fn forward_calls_after_kill(house: &House<'_>) -> Result<usize, String> {
+    let journal = house.journal().await?;
+    let of_kill = |event: &Event| matches!(event, Event::KillAcknowledged { kill } if *kill == KillId::from(KILL));
+    let acknowledged = journal.iter().find(|(_, event)| of_kill(event)).map(|(at, _)| *at);
+    let acknowledged = acknowledged.ok_or("the kill's acknowledgement is not on record")?;
+    let forward: BTreeSet<&Token> = journal
         .iter()
-        .filter(|c| {
-            c.operation == Operation::ExecuteChangeSet
-                && c.at > at
-                && c.token.as_ref().is_some_and(|t| forward.contains(t))
+        .filter_map(|(_, event)| match event {
+            Event::OperationIntended { operation, .. } if operation.direction == Direction::Forward => {
+                Some(&operation.token)
+            }
+            _ => None,
         })
-        .count())
-}
-
-fn forward_tokens(core: &Core) -> BTreeSet<Token> {
-    use crate::model::event::Event;
-    use crate::model::ids::Seq;
-    let entries = core.journal().entries_after(Seq(0), usize::MAX).unwrap_or_default();
-    let intents = entries.into_iter().filter_map(|entry| match entry.event {
-        Event::OperationIntended { operation, .. } if operation.direction == Direction::Forward => {
-            Some(operation.token)
-        }
-        _ => None,
-    });
-    intents.collect()
+        .collect();
+    let starts = |operation| matches!(operation, Operation::ExecuteChangeSet | Operation::DeleteStack);
+    let calls = house.world.calls();
+    let late = calls.iter().filter(|c| c.at >= acknowledged && starts(c.operation));
+    Ok(late.filter(|c| c.token.as_ref().is_some_and(|token| forward.contains(token))).count())
 }

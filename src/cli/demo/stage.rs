@@ -3,7 +3,8 @@
 use super::scenario::{Ending, Scenario};
 use crate::api::{service, view};
 use crate::cli::args::DemoArgs;
-use crate::cli::draw::Screen;
+use crate::cli::draw::{Screen, say};
+use crate::cli::plan::interrupted;
 use crate::cli::serve::chain;
 use crate::cloud::sim::{SimOptions, SimWorld};
 use crate::daemon::clock::Clock;
@@ -17,13 +18,14 @@ use crate::model::plan::Plan;
 use crate::model::time::Now;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 const PIPELINE: &str = include_str!("pipeline.yaml");
 /// What every stack is at the beginning.
-pub const RELEASE_1: &str = include_str!("orders-v1.yaml");
+const RELEASE_1: &str = include_str!("orders-v1.yaml");
 const TEMPLATES: [(&str, &str); 2] =
     [("orders-v2.yaml", include_str!("orders-v2.yaml")), ("orders-bad.yaml", include_str!("orders-bad.yaml"))];
 /// The longest that one turn may take to watch, whatever the pace.
@@ -39,13 +41,18 @@ pub struct Stage {
     pipeline: Pipeline,
 }
 
-/// A temporary state directory, removed when the curtain falls.
-struct StateDir(PathBuf);
+/// A temporary state directory, removed when the curtain falls, unless it is to be kept.
+struct StateDir {
+    path: PathBuf,
+    keep: bool,
+}
 
 impl Drop for StateDir {
     fn drop(&mut self) {
-        // What is left behind in the system's temporary folder is the system's to clean.
-        let _ = std::fs::remove_dir_all(&self.0);
+        if !self.keep {
+            // What is left behind in the system's temporary folder is the system's to clean.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -55,10 +62,13 @@ impl Stage {
     /// # Errors
     /// Words for people.
     pub fn new(args: &DemoArgs, scenario: Scenario) -> Result<Self, String> {
-        let dir = std::env::temp_dir().join(format!("wavegate-demo-{}", uuid::Uuid::now_v7().simple()));
-        std::fs::create_dir_all(&dir).map_err(|e| format!("`{}` cannot be made: {e}", dir.display()))?;
+        let path = std::env::temp_dir().join(format!("wavegate-demo-{}", uuid::Uuid::now_v7().simple()));
+        // Readable by its owner alone, as a daemon's is; one that exists already is not ours.
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|e| format!("`{}` cannot be made: {e}", path.display()))?;
+        let dir = StateDir { path, keep: args.keep };
         let pipeline = pipeline::read::read("demo/pipeline.yaml", PIPELINE.as_bytes()).map_err(|d| d.to_string())?;
-        Ok(Self { scenario, seed: args.seed, speed: args.speed, json: args.json, dir: StateDir(dir), pipeline })
+        Ok(Self { scenario, seed: args.seed, speed: args.speed, json: args.json, dir, pipeline })
     }
 
     /// Plays the scenario.
@@ -76,25 +86,26 @@ impl Stage {
         let world = self.world(start)?;
         let plan = self.plan(start)?;
         if !self.json {
-            println!(
-                "── {} ──\n{}\nstate directory {}",
-                self.scenario.title(),
-                self.scenario.story(),
-                self.dir.0.display()
-            );
+            say::say(&format!("── {} ──\n{}", self.scenario.title(), self.scenario.story()));
+            let kept = if self.dir.keep { "kept" } else { "removed at the end; `--keep` keeps it" };
+            say::say(&format!("journal {} ({kept})", self.dir.path.join("journal.db").display()));
         }
-        let core = open(&self.dir.0, Clock::world(start).now())?;
+        let core = open(&self.dir.path, Clock::world(start).now())?;
         let (driver, orders) = Driver::new(core, Arc::new(world.clone()), Clock::world(start), None);
         let mut show = Show {
             id: plan.rollout.clone(),
-            screen: Screen::default(),
+            screen: Some(Screen::default()),
             last: Duration::ZERO,
             speed: self.speed,
             json: self.json,
         };
         let mut observe = |core: &mut Core, now: Now| show.turn(core, now);
         let script = async {
-            let ending = self.scenario.script(&orders, &world, plan).await;
+            // Interrupted, it ends in order too, and the state directory is removed.
+            let ending = tokio::select! {
+                ending = self.scenario.script(&orders, &world, plan) => ending,
+                () = interrupted() => Err("interrupted: the demo ends here".into()),
+            };
             orders.stop().await;
             ending
         };
@@ -140,7 +151,8 @@ fn open(dir: &Path, now: Now) -> Result<Core, String> {
 /// Draws each turn, at the pace that was asked for.
 struct Show {
     id: RolloutId,
-    screen: Screen,
+    /// None once the last picture is left standing.
+    screen: Option<Screen>,
     last: Duration,
     speed: f64,
     json: bool,
@@ -149,19 +161,27 @@ struct Show {
 impl Show {
     fn turn(&mut self, core: &mut Core, now: Now) {
         let fresh = core.take_fresh();
-        if self.json {
-            for event in &fresh {
-                println!("{}", serde_json::json!({ "at": now.wall.to_string(), "event": event }));
-            }
-        } else if let Some(rollout) = core.state().rollouts.get(&self.id) {
-            let view = view::rollout(core, rollout, false);
-            if rollout.is_ended() { self.screen.finish(&view) } else { self.screen.show(&view) }
+        match self.json {
+            true => fresh.iter().for_each(|event| {
+                say::say(&serde_json::json!({ "at": now.wall.to_string(), "event": event }).to_string());
+            }),
+            false => self.draw(core),
         }
         let passed = now.monotonic.saturating_sub(self.last);
         self.last = now.monotonic;
-        if self.speed > 0.0 {
+        if self.speed > 0.0 && !say::is_gone() {
             // The runtime's time is virtual and stands still meanwhile; only the person's time passes here.
             std::thread::sleep(passed.div_f64(self.speed).min(LONGEST_FRAME));
+        }
+    }
+
+    fn draw(&mut self, core: &Core) {
+        let Some(rollout) = core.state().rollouts.get(&self.id) else { return };
+        let view = view::rollout(core, rollout, false);
+        if !rollout.is_ended() {
+            self.screen.iter_mut().for_each(|screen| screen.show(&view));
+        } else if let Some(mut screen) = self.screen.take() {
+            screen.finish(&view);
         }
     }
 }

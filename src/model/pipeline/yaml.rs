@@ -218,7 +218,7 @@ struct AlarmYaml {
 struct RevertYaml {
     /// Revert every completed wave, or hold and page. Default: revert.
     on_failure: Option<OnFailure>,
-    /// Targets of a wave that are reverted at once, in percent. Default: 33.
+    /// Targets of a wave that are reverted at once, in percent, and at least its `max_concurrent`. Default: 33.
     max_concurrent: Option<Percent>,
     /// Whether changes without an inverse may be proposed. Default: refuse.
     irreversible: Option<Irreversible>,
