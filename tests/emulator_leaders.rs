@@ -12,6 +12,23 @@ use std::time::{Duration, Instant};
 use support::{Emulator, send_signal, wait_for};
 use world::{Feed, Shape, cells};
 
+/// Stops the daemon while it does not hold the journal's write lock: one that is stopped in the middle of a write keeps the lock, and
+/// whoever comes after must end it first (docs/architecture.md, "Known weak places").
+fn stop_between_writes(daemon: &support::Daemon) {
+    for _ in 0..100 {
+        send_signal(daemon.pid(), "STOP");
+        std::thread::sleep(Duration::from_millis(20));
+        let journal = rusqlite::Connection::open(daemon.state_dir().join("journal.db")).unwrap();
+        journal.busy_timeout(Duration::ZERO).unwrap();
+        if journal.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {
+            return;
+        }
+        send_signal(daemon.pid(), "CONT");
+        std::thread::sleep(Duration::from_millis(7));
+    }
+    panic!("the daemon never lets go of its journal");
+}
+
 #[test]
 fn a_second_daemon_waits_its_turn_and_the_first_finds_itself_overtaken() {
     let Some(emulator) = Emulator::start() else { return };
@@ -34,7 +51,7 @@ fn a_second_daemon_waits_its_turn_and_the_first_finds_itself_overtaken() {
     emulator
         .proxy()
         .wait_until("work under way", Duration::from_secs(60), |calls| calls.of("ExecuteChangeSet").len() >= 2);
-    send_signal(first.pid(), "STOP");
+    stop_between_writes(&first);
     let start = Instant::now();
     let mut second = serve(&first).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(second.stdout.take().unwrap()).lines();

@@ -2,7 +2,7 @@
 //!
 //! `tree` reads the events of the first parser into positioned nodes, within limits; `fields` takes values out of the tree and
 //! collects every fault; `diagnostic` shows a fault in its place. The second parser, serde's, reads the values once more
-//! ([`agree`]): only what both accept as one and the same document is accepted.
+//! (`agree`): only what both accept as one and the same document is accepted.
 
 pub mod diagnostic;
 pub mod fields;

@@ -37,7 +37,7 @@ enum Script {
 /// cleans up.
 ///
 /// # Errors
-/// Words for people; also when it was interrupted, and what is left behind when clean-up does not succeed within [`CLEAN_UP`].
+/// Words for people; also when it was interrupted, and what is left behind when clean-up does not succeed within `CLEAN_UP`.
 pub async fn look<W: World>(
     world: Arc<W>,
     clock: Clock,
