@@ -21,5 +21,6 @@ pub mod cloud;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+pub mod guard;
 pub mod journal;
 pub mod model;

@@ -17,13 +17,14 @@ use std::path::{Path, PathBuf};
 const LINES_LIMIT: usize = 500;
 
 /// Each layer and those it may use besides itself. `config` is the daemon's own configuration, read at its edge.
-const LAYERS: [(&str, &[&str]); 10] = [
-    ("model", &[]),
-    ("engine", &["model"]),
-    ("journal", &["model"]),
-    ("cloud", &["model"]),
-    ("config", &["model"]),
-    ("daemon", &["model", "engine", "journal", "cloud", "config"]),
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("guard", &[]),
+    ("model", &["guard"]),
+    ("engine", &["guard", "model"]),
+    ("journal", &["guard", "model"]),
+    ("cloud", &["guard", "model"]),
+    ("config", &["guard", "model"]),
+    ("daemon", &["guard", "model", "engine", "journal", "cloud", "config"]),
     ("api", &["model", "engine", "journal", "cloud", "config", "daemon"]),
     ("dashboard", &["model", "engine", "journal", "cloud", "config", "daemon", "api"]),
     ("cli", &["model", "engine", "journal", "cloud", "config", "daemon", "api", "dashboard"]),

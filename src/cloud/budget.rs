@@ -6,6 +6,7 @@
 //! waiting behind the very calls that it is to undo (S25).
 
 use super::Priority;
+use crate::guard::{self, Guard};
 use crate::model::ids::{AccountId, Region};
 use crate::model::stack::Scope;
 use std::collections::HashMap;
@@ -69,6 +70,9 @@ impl Budget {
     /// permit is dropped. Safe to cancel: a waiter that goes away takes nothing.
     pub async fn acquire(&self, scope: &Scope, priority: Priority) -> Permit {
         let bucket = self.bucket(scope);
+        if !guard::holds(Guard::CallBudget) {
+            return Permit { bucket };
+        }
         let waiting = Waiting::new(&bucket, priority);
         // A tokio mutex is fair: it is the queue, and only its head looks at the tokens.
         let head = bucket.queue(priority).lock().await;

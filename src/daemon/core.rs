@@ -4,11 +4,13 @@ use super::issuer::{Issuer, Objection};
 use crate::engine::decide::{self, Input, Refusal};
 use crate::engine::effect::Effect;
 use crate::engine::session::Session;
+use crate::guard::{self, Guard};
 use crate::journal::{Journal, JournalError};
 use crate::model::event::Event;
 use crate::model::ids::Seq;
 use crate::model::state::{IllegalTransition, State};
 use crate::model::time::Now;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +43,8 @@ pub struct Core {
     issuer: Issuer,
     /// Facts since the last look, for whoever shows them.
     fresh: Vec<Event>,
+    /// What the issuer did not let out in the last turn.
+    objections: Vec<(Effect, Objection)>,
 }
 
 /// What a turn yields.
@@ -63,7 +67,8 @@ impl Core {
     pub fn new(journal: Journal, holder: &str, kill_file: Option<PathBuf>, now: Now) -> Result<Self, Fatal> {
         let state = journal.replay()?;
         let issuer = Issuer::new(kill_file);
-        let mut core = Self { state, session: Session::default(), journal, issuer, fresh: Vec::new() };
+        let mut core =
+            Self { state, session: Session::default(), journal, issuer, fresh: Vec::new(), objections: Vec::new() };
         let epoch = core.journal.epoch();
         core.record(
             vec![Event::LeaderStarted {
@@ -101,6 +106,12 @@ impl Core {
         std::mem::take(&mut self.fresh)
     }
 
+    /// What the issuer did not let out in the last turn. Apart from a race with a kill file, an objection means that the
+    /// engine and the record disagree (S12).
+    pub fn objections(&self) -> &[(Effect, Objection)] {
+        &self.objections
+    }
+
     /// Moves the lease on.
     ///
     /// # Errors
@@ -115,6 +126,7 @@ impl Core {
     /// [`Fatal`]: the daemon must stop. Effects that were decided in this turn are then not given out.
     pub fn turn(&mut self, inputs: Vec<Input>, now: Now) -> Result<Turn, Fatal> {
         let mut turn = Turn::default();
+        self.objections.clear();
         for input in inputs {
             match decide::react(&self.state, &mut self.session, input, now) {
                 Ok(events) => {
@@ -150,7 +162,11 @@ impl Core {
         for event in &events {
             self.state.apply(event)?;
         }
-        self.journal.append(now.wall, &events)?;
+        match self.journal.append(now.wall, &durable(&events)) {
+            // INVARIANT: S17. A failed write may have dropped the pages: a second try would prove nothing.
+            Err(error) if guard::holds(Guard::StopOnWriteError) => return Err(error.into()),
+            _ => {}
+        }
         for event in &events {
             tracing::info!(
                 event = event.name(),
@@ -185,7 +201,21 @@ impl Core {
 
     fn refuse(&mut self, effect: &Effect, objection: &Objection, now: Now) {
         tracing::warn!(call = ?effect.call, %objection, "the issuer did not let an effect out");
+        self.objections.push((effect.clone(), objection.clone()));
         // The session takes note; a refusal records nothing by itself.
         let _ = decide::react(&self.state, &mut self.session, Input::Refused(effect.id, objection.to_string()), now);
+    }
+}
+
+/// INVARIANT: S3, S13. All of it is written before anything follows from it.
+fn durable(events: &[Event]) -> Cow<'_, [Event]> {
+    let left_out = |event: &Event| match event {
+        Event::OperationIntended { .. } => !guard::holds(Guard::IntentFirst),
+        Event::RestorePointCaptured { .. } => !guard::holds(Guard::RestorePointFirst),
+        _ => false,
+    };
+    match events.iter().any(left_out) {
+        false => Cow::Borrowed(events),
+        true => Cow::Owned(events.iter().filter(|event| !left_out(event)).cloned().collect()),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::clock::Clock;
 use super::core::{Core, Fatal};
-use super::{kill_file, leader, perform};
-use crate::cloud::World;
+use super::perform::Perform;
+use super::{kill_file, leader};
 use crate::engine::decide::{Input, Refusal};
 use crate::engine::effect::{EffectId, Reply};
 use crate::model::halt::{Kill, KillDoor};
@@ -85,7 +85,7 @@ pub struct Driver<W> {
 /// Called after each turn, with the core and the time: for whoever shows what happens.
 pub type Observer<'a> = &'a mut (dyn FnMut(&mut Core, crate::model::time::Now) + Send);
 
-impl<W: World> Driver<W> {
+impl<W: Perform> Driver<W> {
     /// A loop over `world`, and the way to give it orders.
     pub fn new(core: Core, world: Arc<W>, clock: Clock, kill_file: Option<PathBuf>) -> (Self, Orders) {
         let (send, orders) = mpsc::channel(64);
@@ -122,7 +122,7 @@ impl<W: World> Driver<W> {
             }
             for effect in turn.effects {
                 let world = Arc::clone(&self.world);
-                self.performing.push(Box::pin(async move { perform::perform(&*world, effect).await }));
+                self.performing.push(Box::pin(async move { world.perform(effect).await }));
             }
             observer(&mut self.core, now);
             match self.next(&mut answers).await? {

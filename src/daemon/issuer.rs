@@ -3,6 +3,7 @@
 
 use super::kill_file;
 use crate::engine::effect::{Call, Class, Effect};
+use crate::guard::{self, Guard};
 use crate::journal::{Journal, JournalError};
 use crate::model::event::{Event, Operation, OperationCall};
 use crate::model::ids::{Digest, RolloutId, TargetId, Token};
@@ -67,7 +68,9 @@ impl Issuer {
             return Ok(Ok(()));
         }
         // INVARIANT: S4. An overtaken daemon issues nothing.
-        journal.must_lead()?;
+        if guard::holds(Guard::IssuerLeads) {
+            journal.must_lead()?;
+        }
         let (Some(rollout), Some(target)) = (&effect.rollout, &effect.target) else { return Ok(Ok(())) };
         match effect.class {
             Class::Read | Class::Fence => Ok(Ok(())),
@@ -95,10 +98,11 @@ impl Issuer {
         self.plans.insert(rollout.clone(), (Arc::clone(&plan), digest.clone()));
         // Read again for each call: the loop may not have seen the file yet.
         let by_file = self.kill_file.as_deref().and_then(|file| kill_file::read(file, Timestamp::UNIX_EPOCH));
-        if let Some(kill) = by_file.filter(|kill| kill.scope.covers(&plan)) {
+        if let Some(kill) = by_file.filter(|kill| kill.scope.covers(&plan) && guard::holds(Guard::IssuerKillFile)) {
             return Ok(Err(Objection::Killed(format!("{} ({}) by the kill file", kill.scope, kill.mode))));
         }
-        if let Some(kill) = journal.kills_in_force()?.into_iter().find(|k| k.scope.covers(&plan)) {
+        let stops = guard::holds(Guard::IssuerStops);
+        if let Some(kill) = journal.kills_in_force()?.into_iter().find(|k| k.scope.covers(&plan) && stops) {
             return Ok(Err(Objection::Killed(format!("{} ({}) by {}", kill.scope, kill.mode, kill.by))));
         }
         let Some(planned) = plan.targets.get(target) else { return Ok(Err(Objection::NoTarget(target.clone()))) };
@@ -109,18 +113,21 @@ impl Issuer {
                 Event::GatePassed { wave, plan, .. } if plan == digest => drop(passed.insert(wave)),
                 Event::RolloutHeld { .. } => held = true,
                 Event::RolloutResumed { .. } => held = false,
-                Event::RevertStarted { .. } | Event::RolloutEnded { .. } => return Ok(Err(Objection::GoingBack)),
+                Event::RevertStarted { .. } | Event::RolloutEnded { .. } if stops => {
+                    return Ok(Err(Objection::GoingBack));
+                }
                 _ => {}
             }
         }
-        if held {
+        if held && stops {
             return Ok(Err(Objection::Held));
         }
         // INVARIANT: S1.
-        if let Some(wave) = (0..planned.wave).find(|wave| !passed.contains(wave)) {
+        let missing = (0..planned.wave).find(|wave| !passed.contains(wave));
+        if let Some(wave) = missing.filter(|_| guard::holds(Guard::IssuerGates)) {
             return Ok(Err(Objection::GateNotPassed(wave)));
         }
-        match journal.has_restore_point(rollout, target)? {
+        match journal.has_restore_point(rollout, target)? || !guard::holds(Guard::IssuerRestorePoint) {
             true => Ok(Ok(())),
             false => Ok(Err(Objection::NoRestorePoint(target.clone()))),
         }
@@ -151,7 +158,7 @@ impl Issuer {
             }
             _ => false,
         };
-        Ok(if agreed { Ok(()) } else { Err(Objection::NoIntent(target.clone())) })
+        Ok(if agreed || !guard::holds(Guard::IssuerIntent) { Ok(()) } else { Err(Objection::NoIntent(target.clone())) })
     }
 }
 

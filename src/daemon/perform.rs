@@ -6,6 +6,18 @@ use crate::model::ids::StackName;
 use crate::model::observation::{ProviderError, ProviderErrorKind};
 use crate::model::stack::{Scope, StackRecord, StackStatus, StackView};
 
+/// Who carries effects out. Every [`World`] does.
+pub trait Perform: Send + Sync + 'static {
+    /// One effect, one reply under the same name.
+    fn perform(&self, effect: Effect) -> impl Future<Output = (EffectId, Reply)> + Send;
+}
+
+impl<W: World> Perform for W {
+    async fn perform(&self, effect: Effect) -> (EffectId, Reply) {
+        perform(self, effect).await
+    }
+}
+
 /// Performs one effect.
 pub async fn perform<W: World>(world: &W, effect: Effect) -> (EffectId, Reply) {
     let priority = if effect.urgent { Priority::Reserved } else { Priority::Normal };

@@ -9,6 +9,7 @@ use super::step::{Allowed, Context, Step};
 use super::watch;
 use super::wave::{self, PREPARE_AT_ONCE, WaveStanding};
 use super::{forward, operation, revert};
+use crate::guard::{self, Guard};
 use crate::model::event::{Event, Outcome, Prepared, Settlement};
 use crate::model::halt::{Hold, Kill, KillMode, RevertReason};
 use crate::model::ids::{Digest, KillId, RolloutId, TargetId};
@@ -139,7 +140,7 @@ pub fn react(state: &State, session: &mut Session, input: Input, now: Now) -> Re
 fn propose(state: &State, plan: Arc<Plan>, digest: Digest, by: String) -> Result<Vec<Event>, Refusal> {
     // INVARIANT: S16. One rollout at a time owns a target.
     for (id, target) in &plan.targets {
-        if let Some(owner) = state.owner_of(target) {
+        if let Some(owner) = state.owner_of(target).filter(|_| guard::holds(Guard::OneOwner)) {
             return Err(Refusal::TargetOwned { target: id.clone(), owner: owner.plan.rollout.clone() });
         }
     }
@@ -233,10 +234,11 @@ pub fn advance(state: &State, session: &mut Session, now: Now) -> Advance {
     let mut next = Advance::default();
     acknowledge_kills(state, &mut next);
     // INVARIANT: S4. While something of an older leader may still start, only fences and reads go out, anywhere.
-    let fencing = state.has_stale_work();
+    let fencing = state.has_stale_work() && guard::holds(Guard::FenceOnTakeover);
     for rollout in state.open_rollouts() {
         let killed = state.kill_mode(rollout);
-        let may_go = killed.is_none() && rollout.hold.is_none() && !fencing;
+        let stopped = killed.is_some() && guard::holds(Guard::KillStopsForward);
+        let may_go = !stopped && rollout.hold.is_none() && !fencing;
         let mut events = advance_rollout(rollout, state, may_go, killed, now);
         if events.is_empty() && !fencing {
             let looked = watch::look(session, rollout, may_go, now);
@@ -267,7 +269,7 @@ pub fn advance(state: &State, session: &mut Session, now: Now) -> Advance {
 fn acknowledge_kills(state: &State, next: &mut Advance) {
     for kill in state.kills.values().filter(|k| k.in_force() && !k.acknowledged) {
         // INVARIANT: S2. Acknowledged only when every intended forward call is proven started or fenced.
-        if state.pending_of(&kill.kill).is_empty() {
+        if state.pending_of(&kill.kill).is_empty() || !guard::holds(Guard::FenceOnKill) {
             next.events.push(Event::KillAcknowledged { kill: kill.kill.id.clone() });
         }
     }
@@ -296,7 +298,7 @@ fn advance_rollout(rollout: &Rollout, state: &State, may_go: bool, killed: Optio
             WaveStanding::Settled => vec![Event::BakeStarted { rollout: id, wave, at: now.wall }],
             _ => Vec::new(),
         },
-        RolloutPhase::Baking { wave } if rollout.gates.contains(&wave) && may_go => after_gate(rollout, wave),
+        RolloutPhase::Baking { wave } if rollout.has_passed(wave) && may_go => after_gate(rollout, wave),
         RolloutPhase::Baking { .. } => Vec::new(),
         RolloutPhase::Reverting => end_revert(rollout).into_iter().collect(),
         RolloutPhase::Ended(_) => Vec::new(),
@@ -360,6 +362,7 @@ fn advance_targets(state: &State, session: &mut Session, rollout: &Rollout, turn
         }
         if work.failures >= TRIES
             && rollout.hold.is_none()
+            && guard::holds(Guard::BoundedTries)
             && let Some(error) = work.error.clone()
         {
             work.failures = 0;

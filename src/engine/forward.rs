@@ -4,6 +4,7 @@ use super::effect::{Call, Class};
 use super::session::{Ask, Work};
 use super::step::{Allowed, Context, Step};
 use super::{operation, proof};
+use crate::guard::{self, Guard};
 use crate::model::change_set::Action;
 use crate::model::event::{Direction, Event, OperationCall, Prepared, Settlement};
 use crate::model::halt::Hold;
@@ -73,7 +74,7 @@ fn capture(ctx: &Context<'_>, work: &Work) -> Step {
         (Some(view), Action::Update) if let Some(key) = alters_hidden(ctx, view) => {
             preview_failed(ctx, &format!("the stack hides the value of parameter `{key}`: it could not be put back"))
         }
-        (Some(view), Action::Update | Action::Delete) if view.status.is_settled_complete() => match &work.record {
+        (Some(view), Action::Update | Action::Delete) if may_be_touched(&view.status) => match &work.record {
             Some(record) => captured(RestorePoint::Stack(record.clone())),
             None => Step::Ask(
                 Ask::Record,
@@ -85,6 +86,11 @@ fn capture(ctx: &Context<'_>, work: &Work) -> Step {
             Step::Hold(Hold::StackNotReady { target: ctx.id.clone(), status: Some(view.status.clone()) })
         }
     }
+}
+
+/// INVARIANT: S24. What is touched is in a status that is known to be settled.
+fn may_be_touched(status: &StackStatus) -> bool {
+    status.is_settled_complete() || !guard::holds(Guard::KnownStatus)
 }
 
 /// A parameter that the change sets and the stack hides: its old value could not be put back.
@@ -218,7 +224,7 @@ fn previewed(
 
 fn compare(ctx: &Context<'_>, described: &DescribedChangeSet, found: Digest) -> Step {
     match &ctx.target.approved {
-        Some(approved) if *approved != found => {
+        Some(approved) if *approved != found && guard::holds(Guard::ApprovedDigest) => {
             Step::Hold(Hold::PreviewDiffers { target: ctx.id.clone(), approved: approved.clone(), found })
         }
         _ => {
@@ -260,7 +266,7 @@ fn verify(ctx: &Context<'_>, work: &mut Work, prepared: &Prepared) -> Step {
         }
         return match approval_digest(ctx, &described) {
             // INVARIANT: S5.
-            Ok(found) if Some(&found) == ctx.target.approved.as_ref() => {
+            Ok(found) if is_approved(ctx, &found) => {
                 let before = ctx.original().and_then(|o| o.view.last_updated);
                 let call = OperationCall::ExecuteChangeSet { arn: arn.clone(), digest: found };
                 Step::event(ctx.intend(Direction::Forward, call, ctx.target.attempt, before))
@@ -276,6 +282,10 @@ fn verify(ctx: &Context<'_>, work: &mut Work, prepared: &Prepared) -> Step {
         return give_up_vanished(ctx, work, arn);
     }
     describe(ctx, arn.clone(), false)
+}
+
+fn is_approved(ctx: &Context<'_>, found: &Digest) -> bool {
+    ctx.target.approved.as_ref() == Some(found) || !guard::holds(Guard::ApprovedDigest)
 }
 
 fn vanished(work: &Work) -> bool {

@@ -1,5 +1,6 @@
 //! Names and tokens at the provider: they carry rollout, target, attempt and epoch, so that none is ever used twice.
 
+use crate::guard::{self, Guard};
 use crate::model::ids::{Attempt, Digest, Epoch, RolloutId, TargetId, Token};
 
 /// CloudFormation's limit for a change set's name (API reference, `CreateChangeSet.ChangeSetName`).
@@ -7,6 +8,7 @@ const NAME_MAX: usize = 128;
 
 /// `wg-<rollout>-<target>-<attempt>-e<epoch>`; where that is too long, rollout and target give way to their digest.
 pub fn change_set_name(rollout: &RolloutId, target: &TargetId, attempt: Attempt, epoch: Epoch) -> String {
+    let epoch = if guard::holds(Guard::EpochInName) { epoch } else { Epoch(0) };
     let tail = format!("{attempt}-e{epoch}");
     let name = format!("wg-{}-{}-{tail}", plain(rollout.as_str()), plain(target.as_str()));
     if name.len() <= NAME_MAX {
@@ -18,6 +20,7 @@ pub fn change_set_name(rollout: &RolloutId, target: &TargetId, attempt: Attempt,
 
 /// The `ClientRequestToken` of one operation: the same four names under a digest, 43 characters.
 pub fn token(rollout: &RolloutId, target: &TargetId, attempt: Attempt, epoch: Epoch) -> Token {
+    let epoch = if guard::holds(Guard::EpochInName) { epoch } else { Epoch(0) };
     let digest = Digest::of_bytes(format!("{rollout}\n{target}\n{attempt}\n{epoch}").as_bytes());
     Token::new(format!("wg-{}", digest.as_str().get(..40).unwrap_or_default()))
 }

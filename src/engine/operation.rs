@@ -7,6 +7,7 @@ use super::effect::{Call, Class};
 use super::names;
 use super::session::{Ask, Work};
 use super::step::{Context, Step};
+use crate::guard::{self, Guard};
 use crate::model::event::{Direction, Event, Operation, OperationCall, StartSeen};
 use crate::model::halt::{Hold, KillMode};
 use crate::model::observation::{ProviderError, ProviderErrorKind};
@@ -69,6 +70,7 @@ fn resolve(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
     }
     if let (OperationCall::ExecuteChangeSet { arn, .. }, false) = (&op.call, work.fenced)
         && !work.trace.as_ref().is_some_and(|t| t.found)
+        && guard::holds(Guard::FenceOnDoubt)
     {
         let fence_refused = work
             .error
@@ -85,6 +87,7 @@ fn resolve(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
     match work.trace.take() {
         Some(trace) if trace.found => started(ctx, StartSeen::Found),
         Some(_) => empty_look(ctx, work, op),
+        None if !guard::holds(Guard::TokenLookup) => not_started(ctx, work, op),
         None => Step::Ask(Ask::Find, Class::Fence, find(ctx, op)),
     }
 }
@@ -93,11 +96,16 @@ fn empty_look(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
     let fenced = work.fenced || matches!(op.call, OperationCall::ExecuteChangeSet { .. });
     let needed = if fenced { EMPTY_LOOKS } else { EMPTY_LOOKS_UNFENCED };
     work.empty_looks += 1;
-    let fence_open = matches!(op.call, OperationCall::ExecuteChangeSet { .. }) && !work.fenced;
+    let fence_open =
+        matches!(op.call, OperationCall::ExecuteChangeSet { .. }) && !work.fenced && guard::holds(Guard::FenceOnDoubt);
     if work.empty_looks < needed || fence_open {
         work.pause(ctx.now.monotonic, LOOK_AGAIN);
         return Step::Wait(work.not_before);
     }
+    not_started(ctx, work, op)
+}
+
+fn not_started(ctx: &Context<'_>, work: &Work, op: &Operation) -> Step {
     let why = match &work.error {
         Some(error) => format!("no event carries its token; the last error was: {error}"),
         None => "no event carries its token and its change set is gone".to_owned(),
@@ -213,7 +221,8 @@ fn in_progress(ctx: &Context<'_>, work: &mut Work, op: &Operation, view: Option<
 /// L6: an operation past its deadline is reported, once, with its last provider event.
 fn overdue(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Option<Step> {
     let deadline = ctx.rollout.plan.revert.operation_deadline.duration();
-    if ctx.target.overdue || time::since(op.intended_at, ctx.now.wall) < deadline {
+    let early = time::since(op.intended_at, ctx.now.wall) < deadline;
+    if ctx.target.overdue || early || !guard::holds(Guard::OverdueIsReported) {
         return None;
     }
     Some(match work.trace.take() {

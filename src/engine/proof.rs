@@ -4,6 +4,7 @@ use super::effect::{Call, Class};
 use super::forward;
 use super::session::{Ask, Work};
 use super::step::{Context, Step};
+use crate::guard::{self, Guard};
 use crate::model::event::{Direction, Left, Operation, OperationCall, RestoredBy, Settlement};
 use crate::model::halt::StuckReason;
 use crate::model::observation::ResourceFailure;
@@ -91,7 +92,7 @@ pub fn prove_record(ctx: &Context<'_>, work: &mut Work, then: impl FnOnce(&Stack
 fn completed(ctx: &Context<'_>, op: &Operation, record: &StackRecord) -> Step {
     match op.direction {
         Direction::Forward => match differences(ctx, record) {
-            differs if differs.is_empty() => applied(ctx, record),
+            differs if differs.is_empty() || !guard::holds(Guard::ProofByRead) => applied(ctx, record),
             differs => ctx.stuck(StuckReason::ProofDiffers { differs }, None),
         },
         Direction::Revert if is_original(ctx, record) => ctx.settled(Settlement::Restored { by: RestoredBy::Revert }),
@@ -154,6 +155,9 @@ fn continue_rollback(ctx: &Context<'_>, work: &mut Work, failures: &[ResourceFai
 
 /// True when the stack's content is that of the restore point, byte by byte (hidden parameters excepted).
 pub fn is_original(ctx: &Context<'_>, record: &StackRecord) -> bool {
+    if !guard::holds(Guard::ProofByRead) {
+        return true;
+    }
     match (ctx.original().map(StackRecord::content_digest), record.content_digest()) {
         (Some(Ok(original)), Ok(found)) => original == found,
         _ => false,

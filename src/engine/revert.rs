@@ -7,6 +7,7 @@ use super::operation;
 use super::proof::{self, REVERTS};
 use super::session::{Ask, Work};
 use super::step::{Context, Step};
+use crate::guard::{self, Guard};
 use crate::model::change_set::Action;
 use crate::model::event::{Direction, Event, Left, OperationCall, Prepared, RestoredBy, Settlement};
 use crate::model::halt::StuckReason;
@@ -28,12 +29,10 @@ const DESCRIBE_AGAIN: Duration = Duration::from_millis(1_000);
 /// within a cell the last stack first.
 pub fn next_targets(rollout: &Rollout) -> BTreeSet<TargetId> {
     // INVARIANT: S14. The wave is the last one with a touched target that is not settled; no earlier wave is looked at.
-    let Some(wave) = (0..rollout.plan.waves.len())
-        .rev()
-        .find(|w| rollout.wave_states(*w).any(crate::model::state::Target::needs_revert))
-    else {
-        return BTreeSet::new();
-    };
+    let mut open = (0..rollout.plan.waves.len())
+        .filter(|w| rollout.wave_states(*w).any(crate::model::state::Target::needs_revert));
+    let last = if guard::holds(Guard::LastWaveFirst) { open.next_back() } else { open.next() };
+    let Some(wave) = last else { return BTreeSet::new() };
     let ids = rollout.wave_targets(wave);
     let percent = rollout.plan.revert.max_concurrent_percent;
     // Back at least as many at once as there: what was safe for a change is safe for its undo.
@@ -124,6 +123,7 @@ fn begin(ctx: &Context<'_>, work: &mut Work, left: &Left) -> Step {
     match (proof::is_original(ctx, &record), record.content_digest().ok() == left.content) {
         (true, _) => ctx.settled(Settlement::Restored { by: RestoredBy::Revert }),
         (false, true) => go_back(ctx, &record.view),
+        (false, false) if !guard::holds(Guard::OnlyWhatWeLeft) => go_back(ctx, &record.view),
         (false, false) => ctx.stuck(StuckReason::Conflict { status: Some(record.view.status) }, None),
     }
 }

@@ -4,6 +4,7 @@ use super::effect::{Call, Class, Effect};
 use super::health::evidence::{self, Evidence};
 use super::health::threshold::{self, Question};
 use super::session::{Purpose, Session, Watch};
+use crate::guard::{self, Guard};
 use crate::model::event::Event;
 use crate::model::halt::{Hold, RevertReason};
 use crate::model::ids::CellId;
@@ -115,7 +116,8 @@ fn conclude(session: &mut Session, rollout: &Rollout, through: usize, may_go: bo
     let judgement = threshold::judge(&question(rollout, through, now), &evidence);
     let watched_for = watch.last.map_or(Duration::ZERO, |last| now.monotonic.saturating_sub(last));
     let interval = rollout.plan.health.interval.duration();
-    let counted = Millis::of(watched_for.min(interval * 2 + STALL));
+    let longest = if guard::holds(Guard::StallIsNoWatching) { interval * 2 + STALL } else { Duration::MAX };
+    let counted = Millis::of(watched_for.min(longest));
     watch.last = Some(now.monotonic);
     watch.judgement = Some(judgement.clone());
     watch.unreadable = if judgement.verdict == Verdict::Error { watch.unreadable + 1 } else { 0 };
@@ -187,7 +189,7 @@ fn before_start(rollout: &Rollout, judgement: Judgement, unreadable: u32) -> Vec
 
 fn while_rolling(rollout: &Rollout, wave: usize, judgement: Judgement) -> Vec<Event> {
     let mut events = vec![judged(rollout, wave, Millis(0), &judgement)];
-    if judgement.verdict == Verdict::Fail {
+    if judgement.verdict == Verdict::Fail && guard::holds(Guard::RevertOnFail) {
         events.extend(unhealthy(rollout, RevertReason::GateFailed { wave, findings: judgement.findings }));
     }
     events
@@ -208,11 +210,11 @@ fn in_bake(rollout: &Rollout, wave: usize, elapsed: Millis, judgement: Judgement
     let id = rollout.plan.rollout.clone();
     let mut events = vec![judged(rollout, wave, elapsed, &judgement)];
     match judgement.verdict {
-        Verdict::Fail => {
+        Verdict::Fail if guard::holds(Guard::RevertOnFail) => {
             events.extend(unhealthy(rollout, RevertReason::GateFailed { wave, findings: judgement.findings }))
         }
         // A gate does not pass while the rollout is held: what it saw would be old by the time that it may go on.
-        Verdict::Pass if elapsed >= planned.bake && may_go && !rollout.gates.contains(&wave) => {
+        Verdict::Pass if is_baked(elapsed, planned.bake) && may_go && !rollout.gates.contains(&wave) => {
             events.push(Event::GatePassed {
                 rollout: id,
                 wave,
@@ -227,6 +229,11 @@ fn in_bake(rollout: &Rollout, wave: usize, elapsed: Millis, judgement: Judgement
         _ => {}
     }
     events
+}
+
+/// INVARIANT: S11, S26. Watched time counts, and all of it.
+fn is_baked(elapsed: Millis, bake: Millis) -> bool {
+    elapsed >= bake || !guard::holds(Guard::WholeBake)
 }
 
 /// What broken health, or a failed wave, leads to by the pipeline's policy.

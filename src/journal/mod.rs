@@ -7,10 +7,13 @@
 //! | `chain` | each record is bound to the one before by a digest |
 //! | `lease` | who leads, and since when |
 //! | `record` | questions that the issuer asks of the durable record |
+//! | `tap` | what a test does to a write; only with the feature `proof` |
 
 pub mod chain;
 pub mod lease;
 pub mod record;
 pub mod store;
+#[cfg(feature = "proof")]
+pub mod tap;
 
 pub use store::{Entry, Journal, JournalError};

@@ -81,7 +81,7 @@ impl Harness {
                 .unwrap();
             world.bind(&scope, cell.name.as_str(), stack);
         }
-        let (orders, task) = start_daemon(&journal, &world, clock, None);
+        let (orders, task) = start_daemon(&journal, &world, clock.clone(), None);
         Self { world, clock, journal, _dir: dir, waves: waves.to_vec(), orders, task, plan: None }
     }
 
@@ -211,7 +211,7 @@ impl Harness {
     pub async fn crash(&mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
-        let (orders, task) = start_daemon(&self.journal, &self.world, self.clock, None);
+        let (orders, task) = start_daemon(&self.journal, &self.world, self.clock.clone(), None);
         self.orders = orders;
         self.task = task;
     }

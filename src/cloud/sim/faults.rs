@@ -105,6 +105,14 @@ pub enum MetricFault {
     Forbidden,
     /// `InternalError`: no points.
     InternalError,
+    /// Points appear this much later than they should.
+    Late(Duration),
+    /// The publisher has changed the unit: a query that names the old one gets no points.
+    WrongUnit,
+    /// Every second value is good, whatever is deployed, and the others are not.
+    Flapping,
+    /// Values of a broken exporter: finite, and far too large.
+    Huge,
 }
 
 /// A metric fault with what it applies to.

@@ -145,7 +145,11 @@ impl Inner {
         self.faults.metrics.iter().any(|rule| {
             let missing = match rule.fault {
                 MetricFault::MissingFrom(from) => start >= from,
-                MetricFault::FutureDated(_) | MetricFault::Partial => false,
+                MetricFault::FutureDated(_)
+                | MetricFault::Partial
+                | MetricFault::Late(_)
+                | MetricFault::Flapping
+                | MetricFault::Huge => false,
                 _ => true,
             };
             missing && rule.place == *place && subject.concerns(&rule.metric, rule.dimension.as_deref())
@@ -289,6 +293,17 @@ fn strike(series: &mut Series, fault: MetricFault, now: Timestamp) {
             clear(series);
             series.completeness = Completeness::InternalError;
         }
+        MetricFault::Late(by) => {
+            let there = |at: &Timestamp| crate::model::time::since(*at, now) >= by;
+            series.points.retain(|(at, _)| there(at));
+            series.samples.retain(|(at, _)| there(at));
+        }
+        MetricFault::WrongUnit => clear(series),
+        MetricFault::Flapping => {
+            let odd = |at: &Timestamp| at.as_second().div_euclid(60).rem_euclid(2) == 1;
+            series.points.iter_mut().for_each(|(at, value)| *value = if odd(at) { 1e6 } else { 0.0 });
+        }
+        MetricFault::Huge => series.points.iter_mut().for_each(|(_, value)| *value = 1e300),
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `stacks`, `change_sets`, `lifecycle`, `operations`, `schedule` | state, what calls do to it, how it moves as time passes |
 //! | `template`, `preview`, `resource_types`, `policy` | what a template says and what a change to it does |
 //! | `metrics`, `math`, `alarms` | series, metric math, alarms |
-//! | `faults`, `calls` | what goes wrong, and the log of every call |
+//! | `faults`, `calls`, `observe` | what goes wrong, the log of every call, a witness of every act |
 //!
 //! A template steers the world by `Metadata: { Sim: { UpdateSeconds: 12, Effects: [{ Metric: 5xx, Factor: 40, After: 20 }] } }`
 //! and by resources: type `Sim::Fails` or property `FailUpdate: true` (an update fails), `FailCreate: true`,
@@ -28,6 +28,7 @@ mod faults;
 mod lifecycle;
 mod math;
 mod metrics;
+mod observe;
 mod operations;
 mod policy;
 mod preview;
@@ -45,5 +46,6 @@ pub use alarms::SimAlarm;
 pub use calls::{CallOutcome, CallRecord, Operation};
 pub use faults::{Fault, FaultKind, MetricFault, Outage};
 pub use metrics::Incident;
+pub use observe::{Act, Found, Witness};
 pub use stacks::StackEvent;
 pub use world::{SimOptions, SimWorld};

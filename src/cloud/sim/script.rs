@@ -13,7 +13,7 @@ use super::template::ParsedTemplate;
 use super::world::{Inner, Place, SimWorld};
 use crate::model::ids::{Region, StackName, Token};
 use crate::model::observation::{AlarmState, ProviderError, ProviderErrorKind};
-use crate::model::stack::{ExecutionStatus, Scope, StackRecord, StackStatus, Template};
+use crate::model::stack::{ExecutionStatus, ResourceChange, Scope, StackRecord, StackStatus, Template};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -133,6 +133,20 @@ impl SimWorld {
             gone = stack.change_sets.len() < before;
         });
         gone
+    }
+
+    /// What the change set would do is another thing from now on: a reference in it resolves to something else. True when it is
+    /// there.
+    pub fn alter_change_set(&self, scope: &Scope, name: &StackName, change_set: &str) -> bool {
+        let mut altered = false;
+        self.with_stack(scope, name, |stack, _| {
+            for set in stack.change_sets.values_mut().filter(|set| set.is_named(change_set)) {
+                let more = set.changes.first().cloned();
+                set.changes.extend(more.map(|change| ResourceChange { logical_id: "Altered".into(), ..change }));
+                altered = true;
+            }
+        });
+        altered
     }
 
     /// The names of the stack's change sets, sorted.

@@ -88,6 +88,7 @@ pub(super) struct Inner {
     pub(super) incidents: Vec<(Place, Incident)>,
     /// How many versions old what is described now is.
     pub(super) stale: usize,
+    pub(super) witness: Option<super::observe::Witness>,
     late: BTreeMap<(Timestamp, usize), Late>,
 }
 
@@ -113,6 +114,7 @@ impl SimWorld {
             alarms: BTreeMap::new(),
             incidents: Vec::new(),
             stale: 0,
+            witness: None,
             late: BTreeMap::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)), born: tokio::time::Instant::now(), start }
@@ -228,11 +230,13 @@ impl Inner {
         now: Timestamp,
         act: impl FnOnce(&mut Self, Timestamp) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
+        let found = self.before(index);
         let answer = act(self, now);
         if let Some(record) = self.calls.get_mut(index) {
             record.acted_at = Some(now);
             record.took_effect = answer.is_ok();
         }
+        self.tell(index, now, answer.is_ok(), found);
         answer
     }
 

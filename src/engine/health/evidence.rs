@@ -1,6 +1,7 @@
 //! What was read for one look, and what of it may be trusted. Design §5: a sample set that is missing, stale, partial, forbidden,
 //! NaN, future-dated or too small is not health.
 
+use crate::guard::{self, Guard};
 use crate::model::ids::CellId;
 use crate::model::observation::QuerySource;
 use crate::model::observation::{AlarmView, Completeness, MetricQuery, ProviderError, Series};
@@ -107,6 +108,7 @@ pub fn usable(series: &Series, metric: &Metric, from: Timestamp, now: Timestamp)
     let mut usable = Usable::default();
     match &series.completeness {
         Completeness::Complete => {}
+        _ if !guard::holds(Guard::EvidenceComplete) => {}
         Completeness::Partial => usable.problems.push(Problem::Partial),
         Completeness::Forbidden => usable.problems.push(Problem::Forbidden),
         Completeness::InternalError => usable.problems.push(Problem::SourceTrouble { said: "InternalError".into() }),
@@ -115,7 +117,9 @@ pub fn usable(series: &Series, metric: &Metric, from: Timestamp, now: Timestamp)
     let samples: BTreeMap<Timestamp, f64> = series.samples.iter().copied().collect();
     let mut fewest: Option<f64> = None;
     for (at, value) in series.points.iter().filter(|(at, _)| *at >= from) {
-        if crate::model::time::since(now, *at) > FUTURE {
+        if !guard::holds(Guard::EvidenceFresh) {
+            usable.points.push((*at, *value));
+        } else if crate::model::time::since(now, *at) > FUTURE {
             usable.problems.push(Problem::FutureDated { at: *at });
         } else if !value.is_finite() {
             usable.problems.push(Problem::NotFinite);

@@ -1,6 +1,7 @@
 //! The verdict of thresholds and alarms over one look's evidence.
 
 use super::evidence::{self, Evidence, LAG};
+use crate::guard::{self, Guard};
 use crate::model::ids::CellId;
 use crate::model::observation::{AlarmState, AlarmView};
 use crate::model::pipeline::{Cell, Metric, MissingData};
@@ -92,12 +93,12 @@ fn judge_series(
     problems.extend(breach(metric, &slots));
     problems.extend(missing(metric, &slots));
     let need = if baking { question.need_points.max(1) } else { 1 };
-    if points < need {
+    if points < need && guard::holds(Guard::EvidenceComplete) {
         problems.push(Problem::TooFewPoints { have: points, need });
     }
     let newest = usable.points.last().map(|(at, _)| *at);
     let fresh = newest.is_some_and(|at| time::since(at, question.now) <= evidence::freshness(metric));
-    if newest.is_some() && !fresh {
+    if newest.is_some() && !fresh && guard::holds(Guard::EvidenceFresh) {
         problems.push(Problem::Stale { newest });
     }
     problems
@@ -158,7 +159,7 @@ fn breach(metric: &Metric, slots: &[Option<f64>]) -> Option<Problem> {
 
 /// A missing point holds the verdict open, unless the pipeline says otherwise.
 fn missing(metric: &Metric, slots: &[Option<f64>]) -> Option<Problem> {
-    if metric.missing_data != MissingData::Hold {
+    if metric.missing_data != MissingData::Hold || !guard::holds(Guard::EvidenceComplete) {
         return None;
     }
     let missing = slots.iter().filter(|s| s.is_none()).count();

@@ -2,6 +2,7 @@
 
 use super::target::{Phase, Target};
 use super::{IllegalTransition, illegal};
+use crate::guard::{self, Guard};
 use crate::model::event::{Event, Outcome, Settlement};
 use crate::model::halt::{Hold, RevertReason};
 use crate::model::ids::{Digest, TargetId};
@@ -123,6 +124,11 @@ impl Rollout {
         (0..wave).all(|n| self.gates.contains(&n))
     }
 
+    /// True when the gate of `wave` is recorded as passed (S1).
+    pub fn has_passed(&self, wave: usize) -> bool {
+        self.gates.contains(&wave) || !guard::holds(Guard::GateBeforeWave)
+    }
+
     pub(super) fn apply(&mut self, event: &Event) -> Result<(), IllegalTransition> {
         let fits = match event {
             Event::WaveStarted { wave, .. } => self.start_wave(*wave),
@@ -172,7 +178,7 @@ impl Rollout {
         let in_turn = match self.phase {
             RolloutPhase::Previewing => wave == 0,
             // INVARIANT: S1. The next wave starts from a bake whose gate has passed, and from nowhere else.
-            RolloutPhase::Baking { wave: last } => wave == last + 1 && self.gates.contains(&last),
+            RolloutPhase::Baking { wave: last } => wave == last + 1 && self.has_passed(last),
             _ => false,
         };
         let fits = in_turn && wave < self.plan.waves.len();
@@ -220,7 +226,7 @@ impl Rollout {
         let back = self.targets.values().all(|t| !t.is_applied());
         let fits = clean
             && match outcome {
-                Outcome::Succeeded => self.phase == RolloutPhase::Baking { wave: last } && self.gates.contains(&last),
+                Outcome::Succeeded => self.phase == RolloutPhase::Baking { wave: last } && self.has_passed(last),
                 Outcome::Reverted => self.phase == RolloutPhase::Reverting && !stuck && back,
                 Outcome::Stuck => self.phase == RolloutPhase::Reverting && stuck && back,
                 Outcome::Cancelled => {

@@ -8,6 +8,7 @@
 //!                                                                        Preparing … Restored | Stuck
 //! ```
 
+use crate::guard::{self, Guard};
 use crate::model::event::{Direction, Event, Left, Operation, OperationCall, Prepared, Settlement};
 use crate::model::ids::{Attempt, Digest, Epoch};
 use crate::model::observation::ResourceFailure;
@@ -247,7 +248,7 @@ impl Target {
         if direction == Direction::Forward {
             match &self.approved {
                 // INVARIANT: S5. What becomes ready again is what was approved the first time.
-                Some(approved) if approved != digest => return false,
+                Some(approved) if approved != digest && guard::holds(Guard::ApprovedDigest) => return false,
                 Some(_) => {}
                 None => {
                     self.approved = Some(digest.clone());
