@@ -143,7 +143,8 @@ impl<W: Perform> Driver<W> {
                 self.core.renew_lease()?;
                 self.renewed = now;
             }
-            let tick = now + LOOK_FOR_KILL;
+            // Without a kill file nothing but the lease wants to be looked after.
+            let tick = if self.kill_file.is_some() { now + LOOK_FOR_KILL } else { self.renewed + leader::RENEW };
             let until = self.clock.instant(self.wake.map_or(tick, |wake| wake.min(tick)));
             let order = tokio::select! {
                 biased;

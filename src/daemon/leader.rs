@@ -47,12 +47,19 @@ pub struct Lead {
 /// # Errors
 /// [`JournalError::Led`] when one lives and moves.
 pub async fn take(state_dir: &Path) -> Result<Lead, LeadError> {
+    take_as(state_dir, format!("pid {} ({})", std::process::id(), uuid::Uuid::now_v7().simple())).await
+}
+
+/// [`take`] under a name that no other daemon has.
+///
+/// # Errors
+/// As [`take`].
+pub async fn take_as(state_dir: &Path, holder: String) -> Result<Lead, LeadError> {
     let directory = |source| LeadError::Directory { path: state_dir.to_owned(), source };
     make_private(state_dir).map_err(directory)?;
     let lock_path = state_dir.join("daemon.lock");
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(directory)?;
     let mut journal = Journal::open(&state_dir.join("journal.db"))?;
-    let holder = format!("pid {} ({})", std::process::id(), uuid::Uuid::now_v7().simple());
     let locked = match lock.try_lock() {
         Ok(()) => Some(lock),
         Err(TryLockError::WouldBlock) => None,
@@ -60,13 +67,14 @@ pub async fn take(state_dir: &Path) -> Result<Lead, LeadError> {
     };
     let seen = journal.lease()?;
     if locked.is_none() {
-        wait_for_silence(&journal, seen.as_ref()).await?;
+        journal = wait_for_silence(journal, seen.as_ref()).await?;
     }
     journal.take_lead(seen.as_ref(), &holder)?;
     Ok(Lead { journal, holder, _lock: locked })
 }
 
-async fn wait_for_silence(journal: &Journal, seen: Option<&crate::journal::lease::Lease>) -> Result<(), LeadError> {
+/// Takes the journal and gives it back: no other task may use it in between.
+async fn wait_for_silence(journal: Journal, seen: Option<&crate::journal::lease::Lease>) -> Result<Journal, LeadError> {
     let mut waited = Duration::ZERO;
     while waited < LEASE {
         tokio::time::sleep(LOOK).await;
@@ -77,7 +85,7 @@ async fn wait_for_silence(journal: &Journal, seen: Option<&crate::journal::lease
             return Err(JournalError::Led { holder }.into());
         }
     }
-    Ok(())
+    Ok(journal)
 }
 
 /// Makes the directory, readable by its owner alone: it holds templates and the socket.

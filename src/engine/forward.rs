@@ -104,15 +104,28 @@ fn alters_hidden(ctx: &Context<'_>, view: &StackView) -> Option<String> {
 /// Step 3: a change set's name is recorded before it is made. A later try first looks whether the stack is still as captured.
 fn prepare(ctx: &Context<'_>, work: &mut Work) -> Step {
     if ctx.target.attempt.0 > 0 {
-        let Some(view) = work.fresh_view() else { return Step::View { at_once: true } };
-        if !is_as_captured(ctx, view) {
-            return Step::Hold(Hold::StackChanged { target: ctx.id.clone() });
+        if let Some(step) = unless_as_captured(ctx, work) {
+            return step;
         }
     }
     match (ctx.planned.action, ctx.original()) {
         (Action::Delete, Some(original)) => prepare_deletion(ctx, work, &original.view),
         _ => ctx.request(Direction::Forward),
     }
+}
+
+/// None: the stack is as its restore point says. Else what must happen first.
+fn unless_as_captured(ctx: &Context<'_>, work: &mut Work) -> Option<Step> {
+    let Some(view) = work.fresh_view() else { return Some(Step::View { at_once: true }) };
+    if is_as_captured(ctx, view) {
+        return None;
+    }
+    let of_before = |view: &StackView| view.is_older_than(ctx.original().and_then(|o| o.view.last_updated));
+    if view.is_some_and(of_before) {
+        work.since = ctx.now.monotonic + Duration::from_millis(1);
+        return Some(Step::View { at_once: false });
+    }
+    Some(Step::Hold(Hold::StackChanged { target: ctx.id.clone() }))
 }
 
 fn is_as_captured(ctx: &Context<'_>, view: Option<&StackView>) -> bool {
@@ -260,6 +273,11 @@ fn preview_failed(ctx: &Context<'_>, reason: &str) -> Step {
 /// approved.
 fn verify(ctx: &Context<'_>, work: &mut Work, prepared: &Prepared) -> Step {
     let Prepared::ChangeSet { arn, .. } = prepared else { return verify_deletion(ctx, work) };
+    // INVARIANT: S13. An update makes the stack's change sets obsolete, so a look after the change set was made shows whether it
+    // was made for the stack that the restore point holds.
+    if let Some(step) = unless_as_captured(ctx, work) {
+        return step;
+    }
     if let Some((described, _)) = work.described.take() {
         if described.execution_status != ExecutionStatus::Available {
             return give_up_vanished(ctx, work, arn);

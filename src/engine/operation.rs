@@ -154,26 +154,26 @@ pub fn follow(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
     };
     let newer = work.looked_at != Some(at);
     work.looked_at = Some(at);
-    match look(op, view.as_ref(), work.seen_in_progress) {
-        Look::InProgress => {
-            work.seen_in_progress = true;
-            in_progress(ctx, work, op, view.as_ref())
-        }
+    match look(op, view.as_ref()) {
+        Look::InProgress => in_progress(ctx, work, op, view.as_ref()),
         Look::PerhapsOld => perhaps_old(ctx, work, op, newer),
         Look::Ended(status) => ended(ctx, work, op, status, view.and_then(|v| v.status_reason)),
     }
 }
 
-fn look(op: &Operation, view: Option<&StackView>, seen_in_progress: bool) -> Look {
+fn look(op: &Operation, view: Option<&StackView>) -> Look {
     let Some(view) = view else { return Look::Ended(StackStatus::DeleteComplete) };
     let status = &view.status;
     if status.is_in_progress() {
         return Look::InProgress;
     }
     let of_this_operation = match &op.call {
-        OperationCall::ExecuteChangeSet { .. } => seen_in_progress || view.last_updated != op.before,
+        // A read may be older than one before it: what was seen in progress does not make an old end a new one.
+        OperationCall::ExecuteChangeSet { .. } => view.last_updated > op.before,
         OperationCall::DeleteStack { .. } => matches!(status, StackStatus::DeleteComplete | StackStatus::DeleteFailed),
-        OperationCall::ContinueRollback { .. } => seen_in_progress || *status != StackStatus::UpdateRollbackFailed,
+        OperationCall::ContinueRollback { .. } => {
+            *status == StackStatus::UpdateRollbackComplete && !view.is_older_than(op.before)
+        }
     };
     // The shell of a stack that is about to be created.
     if *status == StackStatus::ReviewInProgress || !of_this_operation {

@@ -8,7 +8,7 @@ use crate::guard::{self, Guard};
 use crate::model::event::{Direction, Left, Operation, OperationCall, RestoredBy, Settlement};
 use crate::model::halt::StuckReason;
 use crate::model::observation::ResourceFailure;
-use crate::model::stack::{ParameterInput, StackRecord, StackStatus};
+use crate::model::stack::{ParameterInput, StackRecord, StackStatus, StackView};
 
 /// A revert that the provider rolled back is tried so often before the target is stuck: a second try meets a stack that has
 /// settled, a third one would meet the same refusal.
@@ -78,7 +78,7 @@ pub fn prove_record(ctx: &Context<'_>, work: &mut Work, then: impl FnOnce(&Stack
     match work.fresh_view() {
         None => Step::View { at_once: true },
         Some(None) => ctx.stuck(StuckReason::Conflict { status: None }, None),
-        Some(Some(view)) if view.status.is_in_progress() => {
+        Some(Some(view)) if view.status.is_in_progress() || is_of_before(ctx, view) => {
             // Somebody else's operation, or a read of before: what is proven is a stack at rest.
             work.since = ctx.now.monotonic;
             Step::View { at_once: false }
@@ -87,6 +87,11 @@ pub fn prove_record(ctx: &Context<'_>, work: &mut Work, then: impl FnOnce(&Stack
             Step::Ask(Ask::Record, Class::Read, Call::ReadRecord { view: Box::new(view.clone()), with_policy: false })
         }
     }
+}
+
+/// A read of the time before the operation proves nothing of it.
+fn is_of_before(ctx: &Context<'_>, view: &StackView) -> bool {
+    ctx.target.operation().is_some_and(|op| view.is_older_than(op.before))
 }
 
 fn completed(ctx: &Context<'_>, op: &Operation, record: &StackRecord) -> Step {

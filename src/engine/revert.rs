@@ -105,6 +105,11 @@ fn begin(ctx: &Context<'_>, work: &mut Work, left: &Left) -> Step {
             false => ctx.stuck(StuckReason::Conflict { status: None }, None),
         };
     };
+    if view.is_older_than(left.last_updated) {
+        // A read of the time before the change: it would look as if somebody had put the stack back.
+        work.since = ctx.now.monotonic + Duration::from_millis(1);
+        return Step::View { at_once: false };
+    }
     if view.status.is_in_progress() {
         // Somebody else's operation: wait for its end, then see what it left.
         work.since = ctx.now.monotonic + Duration::from_millis(1);

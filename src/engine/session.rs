@@ -137,8 +137,6 @@ pub struct Work {
     pub fenced: bool,
     /// What the stack's events said.
     pub trace: Option<OperationTrace>,
-    /// A look showed the operation in progress.
-    pub seen_in_progress: bool,
     /// Looks that showed an end with the time stamp of before, or a doubtful operation that left no trace.
     pub empty_looks: u32,
     /// When the newest counted look was made.

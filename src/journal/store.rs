@@ -302,6 +302,11 @@ impl Journal {
         Seq(self.last.0)
     }
 
+    /// The newest link of the chain: it names everything that was written.
+    pub fn last_link(&self) -> &str {
+        &self.last.1
+    }
+
     /// Replays everything: the state is what the records say, and nothing else.
     ///
     /// # Errors

@@ -271,6 +271,13 @@ pub struct StackView {
     pub last_updated: Option<Timestamp>,
 }
 
+impl StackView {
+    /// True when this is provably the stack as it was before `time`: a read may be older than one before it.
+    pub fn is_older_than(&self, time: Option<Timestamp>) -> bool {
+        matches!((self.last_updated, time), (Some(of), Some(time)) if of < time)
+    }
+}
+
 /// All that is needed to put one target back, captured before it is touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,0 +1,43 @@
+//! Deterministic simulation: the real engine, journal, issuer and loop over the embedded world, in virtual time. One seed is one
+//! scenario ([`scenario`]); the same seed and commit give the same run, step for step.
+//!
+//! | module | what |
+//! |---|---|
+//! | `scenario` | what a seed stands for: fleet, change sets, faults |
+//! | `stage` | what all parts of one run share |
+//! | `process` | one daemon: starts, leads, stands still, dies |
+//! | `network` | between a daemon and the world: lost, late, twice |
+//! | `storage` | under its journal: full, failing, torn |
+//! | `ledger`, `invariants` | what is seen in its true order, and what must hold |
+//! | `run` | the schedule of one run, and its end: faults stop, everything must settle |
+//! | `crash_points` | the same run, dying at each write |
+//! | `mutants` | which guards are removed, and what is then found |
+//! | `report` | many runs, added up |
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test; each harness uses its part"
+)]
+
+pub mod crash_points;
+pub mod invariants;
+pub mod ledger;
+pub mod mutants;
+pub mod network;
+pub mod process;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod stage;
+pub mod storage;
+
+#[allow(unused_imports, reason = "each harness uses its part")]
+pub use ledger::Violation;
+pub use report::Report;
+#[allow(unused_imports, reason = "each harness uses its part")]
+pub use run::{Ended, Options, run};
+pub use scenario::Scenario;

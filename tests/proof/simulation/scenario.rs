@@ -1,0 +1,449 @@
+//! What one seed stands for: a fleet, change sets, and everything that goes wrong on the way.
+
+use fastrand::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::sync::LazyLock;
+use std::time::Duration;
+use wavegate::cloud::sim::{MetricFault, Outage};
+use wavegate::model::change_set::Action;
+use wavegate::model::halt::KillMode;
+use wavegate::model::ids::{Digest, RolloutId, StackName, TargetId};
+use wavegate::model::pipeline::*;
+use wavegate::model::plan::*;
+use wavegate::model::stack::{ParameterInput, Template};
+use wavegate::model::time::Millis;
+
+/// When every simulation begins.
+pub const START: &str = "2026-11-21T08:00:00Z";
+/// The regions of the fleet.
+pub const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-southeast-2"];
+
+const HEAD: &str =
+    "Parameters:\n  Delay: {Type: Number, Default: 0}\nResources:\n  Queue:\n    Type: AWS::SQS::Queue\n";
+/// What is deployed before the first rollout.
+pub static V1: LazyLock<String> = LazyLock::new(|| format!("{HEAD}    Properties: {{VisibilityTimeout: 10}}\n"));
+
+/// A template that a change set asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Works.
+    Good,
+    /// Deploys well and breaks the service.
+    Bad,
+    /// CloudFormation cannot apply it.
+    Fails,
+    /// CloudFormation cannot apply it, nor roll it back at the first tries.
+    RollbackFails,
+    /// Works: another parameter value, the same template.
+    Values,
+    /// Creates a stack.
+    Creates,
+    /// Changes nothing.
+    Nothing,
+}
+
+impl Kind {
+    /// The template of this kind; `salt` makes it another one than every other.
+    pub fn template(self, salt: u32) -> String {
+        let queue = |more: &str| format!("{HEAD}    Properties: {{VisibilityTimeout: {salt}{more}}}\n");
+        match self {
+            Self::Good => format!("{}  Dead:\n    Type: AWS::SQS::Queue\n", queue("")),
+            Self::Bad => {
+                format!("Metadata:\n  Sim:\n    Effects: [{{Metric: 5xx, Factor: 400, After: 10}}]\n{}", queue(""))
+            }
+            Self::Fails => queue(", FailUpdate: true"),
+            Self::RollbackFails => {
+                format!(
+                    "{}  Broken:\n    Type: Sim::FailsRollback\n    Properties: {{Tries: 2}}\n",
+                    queue(", FailUpdate: true")
+                )
+            }
+            Self::Creates => queue(""),
+            Self::Nothing | Self::Values => V1.clone(),
+        }
+    }
+}
+
+/// One change set on its way.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// When it is handed in.
+    pub at: Duration,
+    /// What it is.
+    pub kind: Kind,
+    /// As it was planned.
+    pub plan: Plan,
+}
+
+/// How calls travel. Each is a chance, 0 to 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    /// Throttling, 5xx, timeouts before and after the effect, late effects, slow answers, stale reads: see `cloud::sim::faults`.
+    pub world: f64,
+    /// The request goes its own way: it arrives though the daemon is stopped or dead.
+    pub detached: f64,
+    /// The request is delivered twice.
+    pub delivered_twice: f64,
+    /// The answer is given to the daemon a second time, later.
+    pub answered_twice: f64,
+    /// The answer takes its time, and comes after younger ones.
+    pub reordered: f64,
+    /// A page of a list cannot be read.
+    pub partial_page: f64,
+    /// A write of the journal goes wrong.
+    pub write: f64,
+}
+
+/// One thing that happens at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Disturbance {
+    /// A person updates a stack past us.
+    Edit(usize),
+    /// A person deletes a stack.
+    Remove(usize),
+    /// A stack stays where it is, for this long.
+    Stick(usize, Duration),
+    /// Somebody deletes our change sets of a stack.
+    Vanish(usize),
+    /// Our change sets of a stack are not what they were.
+    Alter(usize),
+    /// A stack is in a status that nobody knows, for this long.
+    UnknownStatus(usize, Duration),
+    /// A region fails, for this long.
+    Outage(&'static str, Outage, Duration),
+    /// Credentials are expired, for this long.
+    Expired(Duration),
+    /// A cell's metric is not to be trusted, for this long.
+    Metric(usize, MetricFault, Duration),
+    /// The wall clock of the daemon jumps, by so many milliseconds.
+    ClockJump(i64),
+    /// The daemon stands still, for this long.
+    Stall(Duration),
+    /// The daemon dies; it is started again after this long.
+    Crash(Duration),
+    /// A person pushes the kill switch.
+    Kill(KillMode, Option<usize>),
+    /// A person puts the kill file there, for this long.
+    KillFile(KillMode, Duration),
+    /// Two people lift every kill.
+    Lift,
+    /// A person pauses a rollout.
+    Pause,
+    /// A person lets every held rollout go on.
+    Resume,
+    /// A person sends a rollout back.
+    Revert,
+}
+
+impl Disturbance {
+    /// Its name in the report.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Edit(_) => "person's edit",
+            Self::Remove(_) => "stack deleted by a person",
+            Self::Stick(..) => "in progress for ever",
+            Self::Vanish(_) => "change set vanished",
+            Self::Alter(_) => "change set altered",
+            Self::UnknownStatus(..) => "unknown status",
+            Self::Outage(_, Outage::Unreachable, _) => "region unreachable",
+            Self::Outage(_, Outage::Silent, _) => "region silent",
+            Self::Expired(_) => "credentials expired",
+            Self::Metric(_, fault, _) => metric_name(*fault),
+            Self::ClockJump(_) => "clock jump",
+            Self::Stall(_) => "daemon stalled",
+            Self::Crash(_) => "crash",
+            Self::Kill(..) => "kill",
+            Self::KillFile(..) => "kill file",
+            Self::Lift => "kills lifted",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Revert => "revert asked for",
+        }
+    }
+}
+
+fn metric_name(fault: MetricFault) -> &'static str {
+    match fault {
+        MetricFault::MissingFrom(_) => "metric missing",
+        MetricFault::NotANumber => "metric NaN",
+        MetricFault::FutureDated(_) => "metric future-dated",
+        MetricFault::Partial => "metric partial",
+        MetricFault::Forbidden => "metric forbidden",
+        MetricFault::InternalError => "metric internal error",
+        MetricFault::Late(_) => "metric late",
+        MetricFault::WrongUnit => "metric wrong unit",
+        MetricFault::Flapping => "metric flapping",
+        MetricFault::Huge => "metric huge",
+    }
+}
+
+/// Everything that one seed stands for.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The seed.
+    pub seed: u64,
+    /// How many cells the fleet has.
+    pub cells: usize,
+    /// Change sets, in the order of their times.
+    pub proposals: Vec<Proposal>,
+    /// What happens, in the order of the times.
+    pub disturbances: Vec<(Duration, Disturbance)>,
+    /// How calls travel.
+    pub rates: Rates,
+    /// A second daemon stands by.
+    pub standby: bool,
+    /// The daemon heeds a kill file.
+    pub kill_file: bool,
+    /// Calls at once and per second.
+    pub budget: (u32, f64),
+    /// How long an operation takes.
+    pub update_duration: RangeInclusive<Duration>,
+}
+
+impl Scenario {
+    /// The scenario of a seed. One in eight is calm: nothing at all goes wrong, and everything must end by itself.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x5741_5645_4741_5445);
+        let cells = rng.usize(2..=6);
+        let calm = rng.u8(0..8) == 0;
+        let quick = rng.bool();
+        let mut scenario = Self {
+            seed,
+            cells,
+            proposals: proposals(&mut rng, cells),
+            disturbances: Vec::new(),
+            rates: Rates::default(),
+            standby: false,
+            kill_file: false,
+            budget: if rng.u8(0..4) == 0 { (12, 8.0) } else { (400, 25.0) },
+            update_duration: if quick { ms(100)..=ms(900) } else { ms(4_000)..=ms(9_000) },
+        };
+        if !calm {
+            scenario.disturb(&mut rng);
+        }
+        scenario
+    }
+
+    /// True when nothing at all goes wrong.
+    pub fn is_calm(&self) -> bool {
+        self.disturbances.is_empty() && self.rates.world == 0.0
+    }
+
+    fn disturb(&mut self, rng: &mut Rng) {
+        let rate = |rng: &mut Rng, high: f64| if rng.bool() { rng.f64() * high } else { 0.0 };
+        self.rates = Rates {
+            world: 0.001 + rate(rng, 0.08),
+            detached: rate(rng, 0.5),
+            delivered_twice: rate(rng, 0.05),
+            answered_twice: rate(rng, 0.1),
+            reordered: rate(rng, 0.1),
+            partial_page: rate(rng, 0.03),
+            write: if rng.u8(0..3) == 0 { rng.f64() * 0.05 } else { 0.0 },
+        };
+        self.standby = rng.u8(0..3) == 0;
+        self.kill_file = rng.u8(0..6) == 0;
+        let number = rng.usize(0..=5);
+        let span = 150 + 150 * self.proposals.len() as u64;
+        for _ in 0..number {
+            let at = ms(rng.u64(0..span * 1000));
+            let disturbance = disturbance(rng, self.cells, self.kill_file);
+            self.disturbances.push((at, disturbance));
+        }
+        self.disturbances.sort_by_key(|(at, _)| *at);
+    }
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn disturbance(rng: &mut Rng, cells: usize, kill_file: bool) -> Disturbance {
+    use Disturbance as D;
+    let cell = rng.usize(0..cells);
+    let short = ms(rng.u64(2_000..40_000));
+    let long = ms(rng.u64(20_000..1_500_000));
+    let mode = *rng.choice(&[KillMode::Pause, KillMode::Halt, KillMode::Revert]).unwrap();
+    match rng.u8(0..100) {
+        0..10 => D::Edit(cell),
+        10..13 => D::Remove(cell),
+        13..17 => D::Stick(cell, long),
+        17..21 => D::Vanish(cell),
+        21..24 => D::Alter(cell),
+        24..27 => D::UnknownStatus(cell, short),
+        27..31 => D::Outage(REGIONS[rng.usize(0..3)], Outage::Unreachable, long),
+        31..34 => D::Outage(REGIONS[rng.usize(0..3)], Outage::Silent, short),
+        34..38 => D::Expired(long),
+        38..54 => D::Metric(cell, metric_fault(rng), ms(rng.u64(10_000..600_000))),
+        54..58 => {
+            D::ClockJump(*rng.choice(&[3_600_000, -3_600_000, 31_536_000_000, -31_536_000_000, 90_000, -500]).unwrap())
+        }
+        58..63 => D::Stall(if rng.bool() { short } else { ms(rng.u64(11_000..120_000)) }),
+        63..79 => D::Crash(ms(rng.u64(0..20_000))),
+        79..87 => D::Kill(mode, rng.bool().then_some(cell)),
+        87..89 if kill_file => D::KillFile(mode, long),
+        89..91 => D::Lift,
+        91..94 => D::Pause,
+        94..97 => D::Resume,
+        _ => D::Revert,
+    }
+}
+
+fn metric_fault(rng: &mut Rng) -> MetricFault {
+    match rng.u8(0..10) {
+        // The time is set when the fault begins.
+        0 => MetricFault::MissingFrom(jiff::Timestamp::UNIX_EPOCH),
+        1 => MetricFault::NotANumber,
+        2 => MetricFault::FutureDated(ms(rng.u64(10_000..86_400_000))),
+        3 => MetricFault::Partial,
+        4 => MetricFault::Forbidden,
+        5 => MetricFault::InternalError,
+        6 => MetricFault::Late(ms(rng.u64(60_000..900_000))),
+        7 => MetricFault::WrongUnit,
+        8 => MetricFault::Flapping,
+        _ => MetricFault::Huge,
+    }
+}
+
+fn proposals(rng: &mut Rng, cells: usize) -> Vec<Proposal> {
+    let number = *rng.choice(&[1, 1, 2, 2, 3]).unwrap();
+    let mut at = ms(rng.u64(0..2_000));
+    let mut proposals = Vec::new();
+    for n in 0..number {
+        let kind = match rng.u8(0..20) {
+            0..7 => Kind::Good,
+            7..9 => Kind::Values,
+            9..14 => Kind::Bad,
+            14..16 => Kind::Fails,
+            16 => Kind::RollbackFails,
+            17..19 => Kind::Creates,
+            _ => Kind::Nothing,
+        };
+        proposals.push(Proposal { at, kind, plan: plan(rng, n, kind, cells) });
+        at += ms(rng.u64(0..400_000));
+    }
+    proposals
+}
+
+/// The cell of that number.
+pub fn cell(n: usize) -> Cell {
+    Cell {
+        name: format!("cell-{n:02}").into(),
+        account: "111111111111".into(),
+        region: REGIONS[n % 3].into(),
+        environment: if n < 2 { "staging" } else { "production" }.into(),
+        role: None,
+        traffic_share: 1.0,
+        stacks: BTreeMap::from([("orders".into(), format!("orders-{n:02}").into())]),
+        attributes: BTreeMap::new(),
+    }
+}
+
+fn plan(rng: &mut Rng, number: usize, kind: Kind, cells: usize) -> Plan {
+    let rollout = RolloutId::new(format!("r-{number}"));
+    let template = Template::new(kind.template(rng.u32(20..30_000)));
+    let mut chosen: Vec<usize> = (0..cells).collect();
+    rng.shuffle(&mut chosen);
+    chosen.truncate(rng.usize(1..=cells.min(4)));
+    let waves = rng.usize(1..=chosen.len().min(3));
+    let mut plan = empty_plan(rng, rollout, &template);
+    for wave in 0..waves {
+        let mine: Vec<usize> = chosen.iter().copied().skip(wave).step_by(waves).collect();
+        let targets = mine.iter().map(|n| add_target(&mut plan, *n, wave, kind, &template)).collect();
+        plan.waves.push(planned_wave(rng, wave, targets));
+    }
+    plan
+}
+
+fn add_target(plan: &mut Plan, n: usize, wave: usize, kind: Kind, template: &Template) -> TargetId {
+    let cell = cell(n);
+    let id = TargetId::of(&cell.name, &"orders".into());
+    let creates = kind == Kind::Creates;
+    let stack = match creates {
+        true => StackName::new(format!("new-{n:02}-{}", plan.rollout)),
+        false => cell.stacks.values().next().unwrap().clone(),
+    };
+    let target = PlannedTarget {
+        cell: cell.name.clone(),
+        environment: cell.environment.clone(),
+        key: "orders".into(),
+        stack,
+        scope: cell.scope(),
+        wave,
+        order: 0,
+        action: if creates { Action::Create } else { Action::Update },
+        template: (kind != Kind::Values).then(|| template.digest().clone()),
+        declared: (kind != Kind::Values).then(|| BTreeSet::from(["Delay".into()])),
+        parameters: match kind {
+            Kind::Values => BTreeMap::from([("Delay".into(), ParameterInput::Value("9".into()))]),
+            _ => BTreeMap::new(),
+        },
+        tags: None,
+        capabilities: BTreeSet::new(),
+    };
+    plan.targets.insert(id.clone(), target);
+    plan.cells.insert(cell.name.clone(), cell);
+    id
+}
+
+fn planned_wave(rng: &mut Rng, index: usize, targets: Vec<TargetId>) -> PlannedWave {
+    PlannedWave {
+        name: format!("wave-{index}"),
+        one_box: index == 0,
+        targets,
+        max_concurrent: rng.u32(1..=3),
+        failure_tolerance: 0,
+        regions: if rng.u8(0..4) == 0 { RegionOrder::Sequential } else { RegionOrder::Parallel },
+        bake: Millis::from_secs(*rng.choice(&[30, 60, 120]).unwrap()),
+        bake_datapoints: 1,
+        max_bake: Millis::from_secs(900),
+    }
+}
+
+fn empty_plan(rng: &mut Rng, rollout: RolloutId, template: &Template) -> Plan {
+    Plan {
+        rollout,
+        change_set: PlannedChangeSet {
+            digest: Digest::of_bytes(b"change set"),
+            agent: "agent".into(),
+            title: "a change".into(),
+            reasoning: "because".into(),
+        },
+        pipeline: PipelineRef { name: "simulated".into(), digest: Digest::of_bytes(b"pipeline") },
+        created_at: START.parse().unwrap(),
+        look_only: rng.u8(0..25) == 0,
+        templates: BTreeMap::from([(template.digest().clone(), template.clone())]),
+        cells: BTreeMap::new(),
+        waves: Vec::new(),
+        targets: BTreeMap::new(),
+        health: health(),
+        repairs: BTreeSet::new(),
+        revert: RevertPolicy {
+            on_failure: if rng.u8(0..8) == 0 { OnFailure::Hold } else { OnFailure::Revert },
+            max_concurrent_percent: 50.0,
+            irreversible: Irreversible::Refuse,
+            continue_rollback_attempts: 3,
+            operation_deadline: Millis::from_secs(600),
+        },
+    }
+}
+
+fn health() -> Health {
+    let metric = Metric {
+        name: "errors".into(),
+        source: MetricSource::Metric(StatTemplate {
+            namespace: "Orders".into(),
+            name: "5xx".into(),
+            dimensions: BTreeMap::from([("Cell".into(), "{cell}".into())]),
+            statistic: "Average".into(),
+            unit: Some("Count".into()),
+        }),
+        period_s: 60,
+        fail_when: Threshold { op: Comparison::Above, value: 5.0 },
+        datapoints_to_alarm: 1,
+        evaluation_periods: 2,
+        missing_data: MissingData::Hold,
+        min_samples: 0,
+    };
+    Health { interval: Millis::from_secs(20), settle: Millis(0), metrics: vec![metric], alarms: vec![] }
+}

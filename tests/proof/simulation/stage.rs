@@ -1,0 +1,168 @@
+//! What all parts of one simulation share: the world, the ledger, what is counted, and whether faults still happen.
+
+use super::ledger::Ledger;
+use super::scenario::Scenario;
+use super::storage::Fault;
+use fastrand::Rng;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::Instant;
+use wavegate::cloud::budget::BudgetOptions;
+use wavegate::cloud::sim::SimWorld;
+
+/// Faults that are counted here; the world counts its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Count {
+    DeliveredTwice,
+    AnsweredTwice,
+    Detached,
+    Reordered,
+    PartialPage,
+    Expired,
+    DiskFull,
+    IoBefore,
+    IoAfter,
+    Torn,
+    CrashInRecovery,
+    Takeover,
+    UnseenIntermediate,
+}
+
+/// Where writes go wrong, by their number, for crash points.
+#[derive(Clone, Debug, Default)]
+pub struct WritePlan {
+    /// The fate of the n-th write from the start, counted from 1.
+    pub at: BTreeMap<u64, Fault>,
+}
+
+/// What all parts share.
+pub struct Shared {
+    world: SimWorld,
+    ledger: Mutex<Ledger>,
+    rng: Mutex<Rng>,
+    counts: Mutex<BTreeMap<String, u64>>,
+    born: Instant,
+    calm: AtomicBool,
+    expired: AtomicBool,
+    write_rate: f64,
+    plan: Mutex<WritePlan>,
+    writes: Mutex<u64>,
+    budget: (u32, f64),
+    /// The state directory of the daemons; another one after a torn write.
+    directories: Mutex<(PathBuf, u32)>,
+}
+
+impl Shared {
+    pub fn new(scenario: &Scenario, world: SimWorld, root: &Path, plan: WritePlan) -> Self {
+        let mut ledger = Ledger::default();
+        ledger.meter.limits = (f64::from(scenario.budget.0), scenario.budget.1);
+        ledger.kinds = scenario.proposals.iter().map(|p| (p.plan.rollout.clone(), p.kind)).collect();
+        Self {
+            world,
+            ledger: Mutex::new(ledger),
+            rng: Mutex::new(Rng::with_seed(scenario.seed.rotate_left(17))),
+            counts: Mutex::default(),
+            born: Instant::now(),
+            calm: AtomicBool::new(false),
+            expired: AtomicBool::new(false),
+            write_rate: scenario.rates.write,
+            plan: Mutex::new(plan),
+            writes: Mutex::default(),
+            budget: scenario.budget,
+            directories: Mutex::new((root.to_owned(), 0)),
+        }
+    }
+
+    pub fn world(&self) -> SimWorld {
+        self.world.clone()
+    }
+
+    /// The ledger. Never ask the world while it is locked: the world tells its witness, and the witness locks it too.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    pub fn count(&self, what: Count) {
+        self.count_named(&format!("{what:?}"));
+    }
+
+    pub fn count_named(&self, what: &str) {
+        *self.counts.lock().unwrap().entry(what.to_owned()).or_default() += 1;
+    }
+
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.counts.lock().unwrap().clone()
+    }
+
+    /// True once no fault happens any more.
+    pub fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Relaxed)
+    }
+
+    pub fn set_calm(&self) {
+        self.calm.store(true, Ordering::Relaxed);
+        self.set_expired(false);
+    }
+
+    pub fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    pub fn set_expired(&self, expired: bool) {
+        self.expired.store(expired, Ordering::Relaxed);
+    }
+
+    pub fn budget(&self) -> BudgetOptions {
+        BudgetOptions { burst: self.budget.0, per_second: self.budget.1, ..BudgetOptions::default() }
+    }
+
+    /// A number below `below`, by chance.
+    pub fn draw(&self, below: u64) -> u64 {
+        self.rng.lock().unwrap().u64(0..below.max(1))
+    }
+
+    /// How many writes there were.
+    pub fn writes(&self) -> u64 {
+        *self.writes.lock().unwrap()
+    }
+
+    /// The fate of the next write: by plan, or by chance.
+    pub fn next_write(&self) -> Option<Fault> {
+        let number = {
+            let mut writes = self.writes.lock().unwrap();
+            *writes += 1;
+            *writes
+        };
+        if let Some(fault) = self.plan.lock().unwrap().at.get(&number) {
+            return Some(*fault);
+        }
+        if self.is_calm() || self.write_rate == 0.0 {
+            return None;
+        }
+        let mut rng = self.rng.lock().unwrap();
+        let all = [Fault::Full, Fault::Before, Fault::After, Fault::Torn];
+        (rng.f64() < self.write_rate).then(|| all[rng.usize(0..all.len())])
+    }
+
+    /// Where the daemons' state is now.
+    pub fn directory(&self) -> PathBuf {
+        self.directories.lock().unwrap().0.clone()
+    }
+
+    /// A new directory, in which the daemons find their state from now on.
+    pub fn next_directory(&self) -> PathBuf {
+        let mut directories = self.directories.lock().unwrap();
+        directories.1 += 1;
+        let next = directories.0.with_file_name(format!("state-{}", directories.1));
+        std::fs::create_dir_all(&next).unwrap();
+        directories.0 = next.clone();
+        next
+    }
+}
