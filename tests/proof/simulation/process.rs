@@ -152,7 +152,12 @@ async fn live(setup: Setup, leads: Arc<Mutex<Option<Orders>>>, stood_still: Arc<
 /// A daemon may end because its disk failed or because another one leads. Anything else is a defect.
 fn ended(shared: &Shared, error: &Fatal) {
     match error {
-        Fatal::Journal(JournalError::Storage { .. } | JournalError::Overtaken { .. } | JournalError::Led { .. }) => {}
+        Fatal::Journal(JournalError::Overtaken { .. } | JournalError::Led { .. }) => {}
+        Fatal::Journal(JournalError::Storage { .. }) if shared.take_write_failed() => {}
+        // Two daemons met in the file: the lease should have told the old one first.
+        Fatal::Journal(error @ JournalError::Storage { .. }) => {
+            shared.ledger().broken("S4", format!("a daemon was stopped by the file, not by its lease: {error:?}"));
+        }
         Fatal::Journal(other) => shared.ledger().broken("S19", format!("a daemon ended: {other}")),
         Fatal::Illegal(error) => shared.ledger().broken("S24", format!("a decision does not fit: {error}")),
         Fatal::Livelock => shared.ledger().broken("L5", "decisions did not come to rest"),

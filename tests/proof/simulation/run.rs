@@ -3,13 +3,13 @@
 use super::invariants;
 use super::ledger::{Promise, Violation};
 use super::process::{Process, Setup};
-use super::scenario::{self, Disturbance, Kind, Scenario, V1};
+use super::scenario::{self, Disturbance, Kind, Scenario, V1, When};
 use super::stage::{Shared, WritePlan};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use wavegate::cloud::sim::{MetricFault, SimOptions, SimWorld};
+use wavegate::cloud::sim::{Fault, MetricFault, Operation, SimOptions, SimWorld};
 use wavegate::daemon::driver::Orders;
 use wavegate::engine::decide::{Input, Refusal};
 use wavegate::journal::Journal;
@@ -75,6 +75,7 @@ struct Run<'a> {
     kills: u32,
     proposed: Vec<RolloutId>,
     refused: u64,
+    agenda: VecDeque<(Duration, Item)>,
     root: PathBuf,
 }
 
@@ -92,6 +93,7 @@ impl<'a> Run<'a> {
         std::fs::create_dir_all(&state).unwrap();
         let shared = Arc::new(Shared::new(scenario, world.clone(), &state, options.writes.clone()));
         add_stacks(scenario, &world);
+        make_late(scenario, &world);
         let witness = Arc::downgrade(&shared);
         world.set_witness(Box::new(move |act| {
             if let Some(shared) = witness.upgrade() {
@@ -106,6 +108,7 @@ impl<'a> Run<'a> {
             kills: 0,
             proposed: Vec::new(),
             refused: 0,
+            agenda: VecDeque::new(),
             root: root.to_owned(),
         };
         run.start_daemon(false);
@@ -148,21 +151,38 @@ impl<'a> Run<'a> {
     async fn play(&mut self) {
         let mut agenda: Vec<(Duration, Item)> = Vec::new();
         agenda.extend(self.scenario.proposals.iter().enumerate().map(|(n, p)| (p.at, Item::Propose(n))));
-        agenda.extend(self.scenario.disturbances.iter().map(|(at, d)| (*at, Item::Begin(d.clone()))));
+        agenda.extend(self.scenario.disturbances.iter().filter_map(|(when, d)| match when {
+            When::At(at) => Some((*at, Item::Begin(d.clone()))),
+            _ => None,
+        }));
         agenda.sort_by_key(|(at, _)| *at);
-        let mut agenda: std::collections::VecDeque<_> = agenda.into();
+        self.agenda = agenda.into();
         // Half an hour at most; a run that is over earlier has nothing left to disturb.
         let end = Duration::from_secs(1_800);
-        while let Some((at, item)) = agenda.pop_front() {
-            if at > end {
-                break;
+        while self.shared.elapsed() < end {
+            let next = self.agenda.front().map(|(at, _)| *at);
+            // What waits for a record has so long to come.
+            let until = next.unwrap_or(if self.shared.waits() { end } else { Duration::ZERO });
+            if next.is_none() && (until.is_zero() || self.is_idle()) {
+                return;
             }
-            self.wait_until(at).await;
-            if let Some((after, next)) = self.happen(item).await {
-                let at = at + after;
-                let place = agenda.partition_point(|(other, _)| *other <= at);
-                agenda.insert(place, (at, next));
+            self.wait_until(until.min(self.shared.elapsed() + Duration::from_secs(30))).await;
+            if let Some((_, item)) = self.agenda.pop_front_if(|(at, _)| *at <= self.shared.elapsed()) {
+                self.go_through(item).await;
             }
+        }
+    }
+
+    /// Nothing is under way and nothing will come.
+    fn is_idle(&self) -> bool {
+        self.shared.elapsed() > Duration::from_secs(60) && self.open().is_empty()
+    }
+
+    async fn go_through(&mut self, item: Item) {
+        if let Some((after, next)) = self.happen(item).await {
+            let at = self.shared.elapsed() + after;
+            let place = self.agenda.partition_point(|(other, _)| *other <= at);
+            self.agenda.insert(place, (at, next));
         }
     }
 
@@ -170,7 +190,13 @@ impl<'a> Run<'a> {
     async fn wait_until(&mut self, at: Duration) {
         while self.shared.elapsed() < at {
             let left = at.saturating_sub(self.shared.elapsed());
-            tokio::time::sleep(left.min(Duration::from_secs(5))).await;
+            tokio::select! {
+                () = tokio::time::sleep(left.min(Duration::from_secs(5))) => {}
+                () = self.shared.fired() => {}
+            }
+            for disturbance in self.shared.take_due() {
+                self.go_through(Item::Begin(disturbance)).await;
+            }
             self.supervise();
         }
     }
@@ -607,6 +633,20 @@ enum Item {
     Begin(Disturbance),
     End(Disturbance),
     Restart(u32),
+}
+
+/// Executions whose answer is lost and whose effect comes late, and fences that do not get through at once.
+fn make_late(scenario: &Scenario, world: &SimWorld) {
+    let mut rng = fastrand::Rng::with_seed(scenario.seed.rotate_left(29));
+    let (executions, deletions) = scenario.late_calls;
+    for _ in 0..executions {
+        let late = Fault::DelayedEffect(Duration::from_millis(rng.u64(1_000..15_000)));
+        let fault = if rng.u8(0..4) == 0 { Fault::AmbiguousAfterEffect } else { late };
+        world.inject(Operation::ExecuteChangeSet, fault, 1);
+    }
+    for _ in 0..deletions {
+        world.inject(Operation::DeleteChangeSet, if rng.bool() { Fault::Throttle } else { Fault::Unavailable }, 1);
+    }
 }
 
 fn place(n: usize) -> (Scope, StackName) {

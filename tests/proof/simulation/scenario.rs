@@ -178,6 +178,47 @@ fn metric_name(fault: MetricFault) -> &'static str {
     }
 }
 
+/// When something happens: at a time, or right after a record that makes it interesting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So long after the start.
+    At(Duration),
+    /// As soon as the n-th intent to change a target is durable: its call is on its way.
+    AfterIntent(u32),
+    /// As soon as the n-th bake has begun.
+    AfterBake(u32),
+}
+
+/// What a seed looks for. Uniform chance hardly ever meets the rare orders of events; each theme makes some of them common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    /// Nothing goes wrong.
+    Calm,
+    /// Everything may.
+    Anything,
+    /// Calls arrive late, just when the daemon dies, stands still or is told to stop.
+    Late,
+    /// The kill file appears between a decision and its call.
+    KillFile,
+    /// A budget that hardly suffices.
+    Scarce,
+    /// The daemon stands still while it should watch.
+    Asleep,
+}
+
+impl Theme {
+    fn of(seed: u64) -> Self {
+        match seed % 16 {
+            0 | 1 => Self::Calm,
+            2 | 3 | 4 => Self::Late,
+            5 => Self::KillFile,
+            6 => Self::Scarce,
+            7 => Self::Asleep,
+            _ => Self::Anything,
+        }
+    }
+}
+
 /// Everything that one seed stands for.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -187,8 +228,12 @@ pub struct Scenario {
     pub cells: usize,
     /// Change sets, in the order of their times.
     pub proposals: Vec<Proposal>,
-    /// What happens, in the order of the times.
-    pub disturbances: Vec<(Duration, Disturbance)>,
+    /// What it looks for.
+    pub theme: Theme,
+    /// What happens.
+    pub disturbances: Vec<(When, Disturbance)>,
+    /// So many executions, and so many deletions of change sets, meet a fault of their own.
+    pub late_calls: (u32, u32),
     /// How calls travel.
     pub rates: Rates,
     /// A second daemon stands by.
@@ -202,32 +247,45 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// The scenario of a seed. One in eight is calm: nothing at all goes wrong, and everything must end by itself.
+    /// The scenario of a seed.
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5741_5645_4741_5445);
         let cells = rng.usize(2..=6);
-        let calm = rng.u8(0..8) == 0;
+        let theme = Theme::of(seed);
         let quick = rng.bool();
         let mut scenario = Self {
             seed,
             cells,
             proposals: proposals(&mut rng, cells),
+            theme,
             disturbances: Vec::new(),
+            late_calls: (0, 0),
             rates: Rates::default(),
             standby: false,
             kill_file: false,
             budget: if rng.u8(0..4) == 0 { (12, 8.0) } else { (400, 25.0) },
             update_duration: if quick { ms(100)..=ms(900) } else { ms(4_000)..=ms(9_000) },
         };
-        if !calm {
-            scenario.disturb(&mut rng);
+        match theme {
+            Theme::Calm => {}
+            Theme::Anything => scenario.disturb(&mut rng),
+            Theme::Late => scenario.be_late(&mut rng),
+            Theme::KillFile => scenario.put_kill_file(&mut rng),
+            Theme::Scarce => {
+                scenario.disturb(&mut rng);
+                scenario.budget = (5, 2.5);
+            }
+            Theme::Asleep => {
+                let nap = Disturbance::Stall(ms(rng.u64(60_000..400_000)));
+                scenario.disturbances.push((When::AfterBake(rng.u32(1..=2)), nap));
+            }
         }
         scenario
     }
 
     /// True when nothing at all goes wrong.
     pub fn is_calm(&self) -> bool {
-        self.disturbances.is_empty() && self.rates.world == 0.0
+        self.theme == Theme::Calm
     }
 
     fn disturb(&mut self, rng: &mut Rng) {
@@ -248,9 +306,37 @@ impl Scenario {
         for _ in 0..number {
             let at = ms(rng.u64(0..span * 1000));
             let disturbance = disturbance(rng, self.cells, self.kill_file);
-            self.disturbances.push((at, disturbance));
+            self.disturbances.push((When::At(at), disturbance));
         }
-        self.disturbances.sort_by_key(|(at, _)| *at);
+    }
+
+    fn be_late(&mut self, rng: &mut Rng) {
+        use Disturbance as D;
+        self.rates = Rates { world: 0.001, detached: 0.5, answered_twice: 0.02, ..Rates::default() };
+        self.late_calls = (rng.u32(1..=3), rng.u32(0..=4));
+        self.standby = rng.bool();
+        let mode = *rng.choice(&[KillMode::Pause, KillMode::Halt, KillMode::Revert]).unwrap();
+        let what = match rng.u8(0..10) {
+            0..3 => D::Kill(mode, None),
+            3..6 => D::Crash(ms(rng.u64(0..3_000))),
+            6..8 if self.standby => D::Stall(ms(rng.u64(11_000..60_000))),
+            6..9 => D::Revert,
+            _ => D::Pause,
+        };
+        self.disturbances.push((When::AfterIntent(rng.u32(1..=4)), what));
+        for proposal in &mut self.proposals {
+            proposal.plan.waves.iter_mut().for_each(|wave| wave.max_concurrent = 3);
+        }
+    }
+
+    fn put_kill_file(&mut self, rng: &mut Rng) {
+        self.kill_file = true;
+        let mode = *rng.choice(&[KillMode::Pause, KillMode::Halt, KillMode::Revert]).unwrap();
+        let what = Disturbance::KillFile(mode, ms(rng.u64(1_000..60_000)));
+        self.disturbances.push((When::AfterIntent(rng.u32(1..=3)), what));
+        for proposal in &mut self.proposals {
+            proposal.plan.waves.iter_mut().for_each(|wave| wave.max_concurrent = 3);
+        }
     }
 }
 

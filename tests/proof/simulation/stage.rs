@@ -1,17 +1,19 @@
 //! What all parts of one simulation share: the world, the ledger, what is counted, and whether faults still happen.
 
 use super::ledger::Ledger;
-use super::scenario::Scenario;
+use super::scenario::{Disturbance, Scenario, When};
 use super::storage::Fault;
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use wavegate::cloud::budget::BudgetOptions;
 use wavegate::cloud::sim::SimWorld;
+use wavegate::model::event::{Direction, Event};
 
 /// Faults that are counted here; the world counts its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,9 +50,15 @@ pub struct Shared {
     calm: AtomicBool,
     expired: AtomicBool,
     write_rate: f64,
+    failed_writes: AtomicU32,
     plan: Mutex<WritePlan>,
     writes: Mutex<u64>,
     budget: (u32, f64),
+    /// Disturbances that wait for a record, and those whose record is there.
+    waiting: Mutex<Vec<(When, Disturbance)>>,
+    due: Mutex<Vec<Disturbance>>,
+    fired: Notify,
+    seen: Mutex<(u32, u32)>,
     /// The state directory of the daemons; another one after a torn write.
     directories: Mutex<(PathBuf, u32)>,
 }
@@ -69,11 +77,58 @@ impl Shared {
             calm: AtomicBool::new(false),
             expired: AtomicBool::new(false),
             write_rate: scenario.rates.write,
+            failed_writes: AtomicU32::new(0),
             plan: Mutex::new(plan),
             writes: Mutex::default(),
             budget: scenario.budget,
+            waiting: Mutex::new(
+                scenario.disturbances.iter().filter(|(when, _)| !matches!(when, When::At(_))).cloned().collect(),
+            ),
+            due: Mutex::default(),
+            fired: Notify::new(),
+            seen: Mutex::default(),
             directories: Mutex::new((root.to_owned(), 0)),
         }
+    }
+
+    /// Looks whether a disturbance waits for these records.
+    pub fn recorded(&self, events: &[Event]) {
+        let mut seen = self.seen.lock().unwrap();
+        for event in events {
+            match event {
+                Event::OperationIntended { operation, .. } if operation.direction == Direction::Forward => seen.0 += 1,
+                Event::BakeStarted { .. } => seen.1 += 1,
+                _ => continue,
+            }
+            let is_due = |when: &When| match when {
+                When::AfterIntent(n) => *n <= seen.0,
+                When::AfterBake(n) => *n <= seen.1,
+                When::At(_) => false,
+            };
+            let mut waiting = self.waiting.lock().unwrap();
+            let (due, rest) = waiting.drain(..).partition(|(when, _)| is_due(when));
+            *waiting = rest;
+            let due: Vec<(When, Disturbance)> = due;
+            if !due.is_empty() {
+                self.due.lock().unwrap().extend(due.into_iter().map(|(_, what)| what));
+                self.fired.notify_one();
+            }
+        }
+    }
+
+    /// True while a disturbance waits for its record.
+    pub fn waits(&self) -> bool {
+        !self.waiting.lock().unwrap().is_empty()
+    }
+
+    /// Waits for a disturbance whose record is there.
+    pub async fn fired(&self) {
+        self.fired.notified().await;
+    }
+
+    /// Disturbances that are due now.
+    pub fn take_due(&self) -> Vec<Disturbance> {
+        std::mem::take(&mut *self.due.lock().unwrap())
     }
 
     pub fn world(&self) -> SimWorld {
@@ -126,6 +181,16 @@ impl Shared {
     /// A number below `below`, by chance.
     pub fn draw(&self, below: u64) -> u64 {
         self.rng.lock().unwrap().u64(0..below.max(1))
+    }
+
+    /// Notes that a write failed on purpose.
+    pub fn write_failed(&self) {
+        self.failed_writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// True once for each write that failed on purpose.
+    pub fn take_write_failed(&self) -> bool {
+        self.failed_writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
     }
 
     /// How many writes there were.

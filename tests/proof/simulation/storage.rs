@@ -74,6 +74,7 @@ impl Tap for Disk {
         let _ = write;
         let Some((fault, count)) = fault else { return Ok(()) };
         self.failed = true;
+        self.shared.write_failed();
         self.shared.count(count);
         Err(fault)
     }
@@ -81,6 +82,7 @@ impl Tap for Disk {
     fn after(&mut self, write: Write<'_>) -> Result<(), WriteFault> {
         if self.fate == Some(Fault::Torn) && self.tear() {
             self.failed = true;
+            self.shared.write_failed();
             self.shared.count(Count::Torn);
             return Err(WriteFault::Io);
         }
@@ -89,8 +91,10 @@ impl Tap for Disk {
         let known = self.shared.ledger().state.clone_if(write.events);
         let truths = ledger::truths(&world, &known, write.events);
         self.shared.ledger().written(write, now, &truths);
+        self.shared.recorded(write.events);
         if self.fate == Some(Fault::After) {
             self.failed = true;
+            self.shared.write_failed();
             self.shared.count(Count::IoAfter);
             return Err(WriteFault::Io);
         }

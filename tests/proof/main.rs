@@ -1,0 +1,72 @@
+//! The simulation in small: that it repeats, that it is not blind, that it covers every guard. The large runs are those of
+//! `examples/simulate.rs`; `docs/proof.md` has their figures.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+mod simulation;
+
+use simulation::crash_points;
+use simulation::mutants::{MUTANTS, Mutant, hunt};
+use simulation::{Options, Report, Scenario, run};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use wavegate::guard::{self, Guard};
+
+/// Guards are removed for the whole process: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    guard::remove(&[]);
+    alone
+}
+
+#[test]
+fn the_first_seeds_break_nothing() {
+    let _alone = alone();
+    let mut report = Report::default();
+    (0..48).for_each(|seed| report.add(run(&Scenario::of(seed), &Options::default())));
+    assert!(report.violations.is_empty(), "{report}");
+    assert!(report.rollouts > 40 && report.covered.len() > 200, "{report}");
+}
+
+#[test]
+fn a_seed_repeats_step_for_step() {
+    let _alone = alone();
+    for seed in [3, 8, 21] {
+        let (once, again) =
+            (run(&Scenario::of(seed), &Options::default()), run(&Scenario::of(seed), &Options::default()));
+        assert_eq!(once.fingerprint, again.fingerprint, "seed {seed}");
+        assert_eq!((once.steps, once.faults), (again.steps, again.faults), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_planted_bug_is_found() {
+    let _alone = alone();
+    guard::remove(&[Guard::WholeBake]);
+    let canary = Mutant { without: &[Guard::WholeBake], breaks: &["S11"] };
+    assert!(hunt(&canary, 0..60).is_some(), "the checker is blind");
+    guard::remove(&[]);
+}
+
+#[test]
+fn a_death_at_any_write_of_a_run_loses_nothing() {
+    let _alone = alone();
+    let mut points = 0;
+    crash_points::sweep(1, |plan, ended| {
+        assert!(ended.violations.is_empty(), "{plan:?}: {:?}", ended.violations);
+        points += 1;
+        points < 60
+    });
+    assert!(points > 20, "{points}");
+}
+
+/// Every guard has a mutant: here, in the model (`tests/model`), or in the test that is named.
+#[test]
+fn every_guard_has_a_mutant() {
+    // A changed record is found by tests/journal.rs, which has the file in its hands.
+    let elsewhere = [Guard::ChainedRecords];
+    for guard in Guard::ALL {
+        let here = MUTANTS.iter().any(|m| m.without.contains(guard));
+        assert!(here || elsewhere.contains(guard), "{} has no mutant", guard.name());
+    }
+}
