@@ -35,7 +35,8 @@ pub fn read(file: &Path, now: Timestamp) -> Option<Kill> {
     Some(parse(&text, now))
 }
 
-fn parse(text: &str, now: Timestamp) -> Kill {
+/// The order that a text gives.
+pub fn parse(text: &str, now: Timestamp) -> Kill {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
     let mode = lines.peek().and_then(|line| line.parse::<KillMode>().ok());
     if mode.is_some() {
@@ -65,9 +66,14 @@ fn parse(text: &str, now: Timestamp) -> Kill {
 pub fn write(state_dir: &Path, mode: KillMode, scope: &KillScope, reason: &str) -> std::io::Result<PathBuf> {
     let file = path(state_dir);
     let draft = state_dir.join(".KILL.draft");
-    std::fs::write(&draft, format!("{mode}\n{scope}\n{reason}\n"))?;
+    std::fs::write(&draft, text(mode, scope, reason))?;
     std::fs::rename(&draft, &file)?;
     Ok(file)
+}
+
+/// What is written for an order.
+pub fn text(mode: KillMode, scope: &KillScope, reason: &str) -> String {
+    format!("{mode}\n{scope}\n{reason}\n")
 }
 
 #[cfg(test)]
