@@ -134,8 +134,11 @@ impl Rollout {
             Event::WaveStarted { wave, .. } => self.start_wave(*wave),
             Event::BakeStarted { wave, at, .. } => self.start_bake(*wave, *at),
             Event::HealthJudged { wave, elapsed, verdict, findings, .. } => {
-                self.health = Some(LastHealth { verdict: *verdict, findings: findings.clone() });
-                self.watch(*wave, *elapsed)
+                let fits = self.watch(*wave, *elapsed);
+                if fits {
+                    self.health = Some(LastHealth { verdict: *verdict, findings: findings.clone() });
+                }
+                fits
             }
             Event::GatePassed { wave, plan, .. } => {
                 let fits = self.phase == RolloutPhase::Baking { wave: *wave } && *plan == self.plan_digest;

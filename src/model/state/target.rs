@@ -204,7 +204,7 @@ impl Target {
             }
             (Phase::Running(op), Event::CancelIntended { .. }) => {
                 let fits = !self.cancelling && op.direction == Direction::Forward;
-                self.cancelling = true;
+                self.cancelling |= fits;
                 fits
             }
             (Phase::Running(_), Event::OperationOverdue { .. }) => !std::mem::replace(&mut self.overdue, true),
