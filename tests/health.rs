@@ -12,7 +12,7 @@ use wavegate::engine::health::threshold::{Question, judge};
 use wavegate::model::observation::{Completeness, Series};
 use wavegate::model::pipeline::MissingData;
 use wavegate::model::plan::Plan;
-use wavegate::model::verdict::{Judgement, Problem, Verdict};
+use wavegate::model::verdict::{Finding, Judgement, Problem, Verdict};
 
 /// The bake began ten minutes ago, and points have come every minute since.
 const NOW: &str = "2026-11-21T10:10:30Z";
@@ -141,6 +141,21 @@ fn points_with_too_few_samples_are_missing_points() {
     assert_eq!(judged(&plan, vec![series.clone()]).verdict, Verdict::Pass);
     series.samples[4].1 = 99.0;
     assert_eq!(judged(&plan, vec![series]).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn a_sample_count_that_is_no_number_counts_nothing_and_can_be_recorded() {
+    let mut plan = plan();
+    plan.health.metrics[0].min_samples = 100;
+    for count in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut series = series(good_points());
+        series.samples = series.points.iter().map(|(at, _)| (*at, 120.0)).collect();
+        series.samples[4].1 = count;
+        let judgement = judged(&plan, vec![series]);
+        assert_eq!(judgement.verdict, Verdict::Inconclusive, "{count}");
+        let written = serde_json::to_string(&judgement.findings).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<Finding>>(&written).unwrap(), judgement.findings);
+    }
 }
 
 proptest! {

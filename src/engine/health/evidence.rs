@@ -114,7 +114,9 @@ pub fn usable(series: &Series, metric: &Metric, from: Timestamp, now: Timestamp)
         Completeness::InternalError => usable.problems.push(Problem::SourceTrouble { said: "InternalError".into() }),
         Completeness::Unknown(said) => usable.problems.push(Problem::SourceTrouble { said: said.clone() }),
     }
-    let samples: BTreeMap<Timestamp, f64> = series.samples.iter().copied().collect();
+    // A count that is no number counts nothing; and a finding that holds one could not be read back from the journal.
+    let counted = series.samples.iter().copied().filter(|(_, count)| count.is_finite());
+    let samples: BTreeMap<Timestamp, f64> = counted.collect();
     let mut fewest: Option<f64> = None;
     for (at, value) in series.points.iter().filter(|(at, _)| *at >= from) {
         if !guard::holds(Guard::EvidenceFresh) {
