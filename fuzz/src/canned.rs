@@ -97,7 +97,7 @@ impl Answer {
 
 /// The answers of an input, at most as many as a call could use for pages and retries.
 pub fn answers(input: &[u8]) -> VecDeque<Answer> {
-    input.split(|byte| *byte == SEPARATOR).take(12).map(Answer::read).collect()
+    input.split(|byte| *byte == SEPARATOR).take(6).map(Answer::read).collect()
 }
 
 #[derive(Debug, Default)]
