@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Between two looks at a change set that is being made.
 const DESCRIBE_AGAIN: Duration = Duration::from_millis(1_000);
+/// So many looks at a change set in the making: ten minutes. CloudFormation takes seconds, for nested stacks minutes.
+const MAKING: u32 = 600;
 
 /// The next step of a target that is on its way forward.
 pub fn step(ctx: &Context<'_>, work: &mut Work, allowed: Allowed) -> Step {
@@ -210,11 +212,15 @@ fn previewed(
                 Err(error) => preview_failed(ctx, &error.to_string()),
             }
         }
-        ChangeSetStatus::CreatePending | ChangeSetStatus::CreateInProgress | ChangeSetStatus::CreateComplete => {
-            work.arn = Some(described.arn.clone());
-            let again = ctx.now.monotonic + DESCRIBE_AGAIN;
-            work.not_before = again;
-            Step::Wait(again)
+        status if is_being_made(status, &described.execution_status) => match wait_for_change_set(ctx, work, described)
+        {
+            Some(wait) => wait,
+            None => preview_failed(ctx, &format!("CloudFormation has not made it after {MAKING} looks")),
+        },
+        // Somebody updated the stack meanwhile: what was made is for a stack that is no more.
+        ChangeSetStatus::CreateComplete => {
+            work.described = Some((Box::new(described.clone()), None));
+            give_up(ctx, work, &described.arn, "the change set cannot be executed any more")
         }
         _ if described.says_no_changes() && ctx.target.approved.is_none() => match work.fenced {
             true => ctx.settled(Settlement::Unchanged),
@@ -233,6 +239,26 @@ fn previewed(
             &format!("{status}: {}", described.status_reason.as_deref().unwrap_or("no reason given")),
         ),
     }
+}
+
+/// True while CloudFormation works on a change set.
+pub fn is_being_made(status: &ChangeSetStatus, execution: &ExecutionStatus) -> bool {
+    match status {
+        ChangeSetStatus::CreatePending | ChangeSetStatus::CreateInProgress => true,
+        ChangeSetStatus::CreateComplete => *execution == ExecutionStatus::Unavailable,
+        _ => false,
+    }
+}
+
+/// Looks again later; none: it has been looked at often enough (L5).
+pub fn wait_for_change_set(ctx: &Context<'_>, work: &mut Work, described: &DescribedChangeSet) -> Option<Step> {
+    work.arn = Some(described.arn.clone());
+    work.empty_looks += 1;
+    if work.empty_looks > MAKING {
+        return None;
+    }
+    work.not_before = ctx.now.monotonic + DESCRIBE_AGAIN;
+    Some(Step::Wait(work.not_before))
 }
 
 fn compare(ctx: &Context<'_>, described: &DescribedChangeSet, found: Digest) -> Step {

@@ -22,9 +22,6 @@ use crate::model::state::{Phase, Rollout};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Between two looks at a change set that is being made.
-const DESCRIBE_AGAIN: Duration = Duration::from_millis(1_000);
-
 /// The targets that may be taken back now: of the last wave that still has one, no more at once than the pipeline says, and
 /// within a cell the last stack first.
 pub fn next_targets(rollout: &Rollout) -> BTreeSet<TargetId> {
@@ -211,10 +208,17 @@ fn described_revert(ctx: &Context<'_>, work: &mut Work, described: DescribedChan
                 Err(error) => ctx.stuck(StuckReason::ProofDiffers { differs: vec![error.to_string()] }, None),
             }
         }
-        ChangeSetStatus::CreatePending | ChangeSetStatus::CreateInProgress | ChangeSetStatus::CreateComplete => {
-            work.arn = Some(described.arn);
-            work.not_before = ctx.now.monotonic + DESCRIBE_AGAIN;
-            Step::Wait(work.not_before)
+        status if forward::is_being_made(status, &described.execution_status) => {
+            forward::wait_for_change_set(ctx, work, &described).unwrap_or_else(|| {
+                let status = StackStatus::Unknown(format!("change set {}", described.status));
+                ctx.stuck(StuckReason::RevertFailed { status, failures: Vec::new() }, described.status_reason.clone())
+            })
+        }
+        // Somebody updated the stack meanwhile: begin anew, which finds out whether it is still as we left it.
+        ChangeSetStatus::CreateComplete => {
+            let arn = described.arn.clone();
+            work.described = Some((Box::new(described), None));
+            forward::give_up(ctx, work, &arn, "the change set cannot be executed any more")
         }
         // Nothing to change back: then a read must show that the stack is as its restore point says.
         _ if described.says_no_changes() => {

@@ -12,6 +12,7 @@ use crate::model::pipeline::OnFailure;
 use crate::model::state::{Bake, Phase, Rollout, RolloutPhase};
 use crate::model::time::{Millis, Now};
 use crate::model::verdict::{Finding, Judgement, Problem, Verdict};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -150,11 +151,18 @@ fn question<'a>(rollout: &'a Rollout, through: usize, now: Now) -> Question<'a> 
         waived: waived(rollout),
         cells,
         baking,
-        bake_since: bake.map_or(now.wall, |b| b.since),
+        bake_since: bake.map_or(now.wall, |b| b.since.max(newest_change(rollout, b.wave))),
         need_points: wave.map_or(0, |w| w.bake_datapoints),
         as_of_now: wave.is_none_or(|w| w.bake == Millis(0) && w.bake_datapoints == 0),
         now: now.wall,
     }
+}
+
+/// When the provider says that the newest change of the wave began. INVARIANT: S26. Where our own clock was slow when the bake
+/// began, evidence of before the change must not count as the bake's.
+fn newest_change(rollout: &Rollout, wave: usize) -> Timestamp {
+    let left = rollout.wave_states(wave).filter_map(|t| t.left.as_ref());
+    left.filter_map(|left| left.last_updated).max().unwrap_or(Timestamp::MIN)
 }
 
 fn waived(rollout: &Rollout) -> BTreeSet<&str> {

@@ -120,7 +120,8 @@ fn slots(
     let due = (now.as_second() - lag).div_euclid(period_s) - 1;
     let last = newest.map_or(due, |n| n.max(due));
     let first = match baking {
-        true => (from.as_second() + period_s - 1).div_euclid(period_s),
+        // The first period that begins within the bake: a fraction of a second after its start is too late.
+        true => (from.as_second() + i64::from(from.subsec_nanosecond() > 0) + period_s - 1).div_euclid(period_s),
         false => last - i64::from(metric.evaluation_periods) + 1,
     };
     // A bake of weeks is looked at from its newest end; 10,080 slots are a week of minutes.

@@ -276,7 +276,10 @@ fn started_forward(ledger: &mut Ledger, act: &Act, rollout: &Rollout, target: &T
         let role = rollout.plan.targets.get(&intent.target).and_then(|t| t.scope.role.clone());
         let creates = target.restore_point.as_deref() == Some(&RestorePoint::Absent);
         let digest = described.approval_digest(template, role.as_deref(), creates).ok();
-        if digest.as_ref() != Some(approved) {
+        // Nobody can compare what is altered after it was compared; CloudFormation's change sets are immutable.
+        let stack = rollout.plan.targets.get(&intent.target).map(|t| &t.stack);
+        let too_late = stack.and_then(|s| ledger.altered.get(s)).is_some_and(|at| *at >= intent.at);
+        if digest.as_ref() != Some(approved) && !too_late {
             ledger.broken("S5", format!("{} executes what was not approved", intent.target));
         }
     }
@@ -341,7 +344,9 @@ fn invariant_l5(ledger: &mut Ledger, now: Timestamp) {
         let idle = ledger.progress.get(&r.plan.rollout).is_some_and(|at| since(*at, now) > STILL);
         !waits && works && idle && !r.plan.look_only
     });
-    let calm = ledger.undisturbed_since.is_none_or(|at| since(at, now) > STILL);
+    // A new leader that cannot fence keeps everything waiting; the rollout that it cannot fence is the one that pages.
+    let fencing = state.has_stale_work() && state.open_rollouts().any(|r| r.hold.is_some());
+    let calm = !fencing && ledger.undisturbed_since.is_none_or(|at| since(at, now) > STILL);
     if let Some(id) = still.map(|r| r.plan.rollout.clone()).filter(|_| calm) {
         ledger.broken("L5", format!("{id} makes no progress and is not held"));
     }
@@ -388,17 +393,18 @@ pub struct Meter {
     /// Burst and rate.
     pub limits: (f64, f64),
     /// For each place: how full the bucket is, and when it was last looked at; all calls, and those without a reserved share.
-    levels: BTreeMap<(String, bool), (f64, Duration)>,
+    levels: BTreeMap<(u64, String, bool), (f64, Duration)>,
 }
 
-/// Judged for each call that leaves. `at` is the time since the start.
-pub fn invariant_s25(ledger: &mut Ledger, scope: &Scope, priority: Priority, at: Duration) {
+/// Judged for each call that leaves a process: a budget is one daemon's. `at` is the time since the start.
+pub fn invariant_s25(ledger: &mut Ledger, process: u64, scope: &Scope, priority: Priority, at: Duration) {
     let (burst, rate) = ledger.meter.limits;
     let shares = [(false, 1.0), (true, 0.8)];
     let mut over = None;
     for (normal, share) in shares.into_iter().filter(|(normal, _)| !normal || priority == Priority::Normal) {
-        let level = ledger.meter.levels.entry((scope.region.to_string(), normal)).or_default();
-        let drained = at.saturating_sub(level.1).as_secs_f64() * rate * share;
+        let level = ledger.meter.levels.entry((process, scope.region.to_string(), normal)).or_default();
+        // What a full reserve does not hold is for everyone: both may be refilled at the full rate.
+        let drained = at.saturating_sub(level.1).as_secs_f64() * rate;
         *level = ((level.0 - drained).max(0.0) + 1.0, at);
         // One call of slack for the rounding of the clock.
         if level.0 > burst * share + 2.0 {

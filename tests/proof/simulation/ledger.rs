@@ -35,6 +35,8 @@ pub struct Intent {
     pub rollout: RolloutId,
     pub target: TargetId,
     pub operation: Operation,
+    /// By the world's clock.
+    pub at: Timestamp,
 }
 
 /// What the world is at the moment of a record.
@@ -94,6 +96,8 @@ pub struct Ledger {
     pub undisturbed_since: Option<Timestamp>,
     /// Since when there is nobody who leads, while another daemon stands by undisturbed.
     pub leaderless_since: Option<Timestamp>,
+    /// When the change sets of a stack were altered.
+    pub altered: BTreeMap<StackName, Timestamp>,
     /// What stacks were when a person had touched them: never ours.
     pub of_persons: BTreeSet<Digest>,
 }
@@ -145,7 +149,8 @@ impl Ledger {
         }
         match event {
             Event::OperationIntended { rollout, target, operation } => {
-                let intent = Intent { rollout: rollout.clone(), target: target.clone(), operation: operation.clone() };
+                let (rollout, target) = (rollout.clone(), target.clone());
+                let intent = Intent { rollout, target, operation: operation.clone(), at: now };
                 self.intents.insert(operation.token.clone(), intent);
             }
             Event::OperationNotStarted { rollout, target, .. } => {

@@ -113,7 +113,7 @@ impl Perform for Network {
         let priority = if effect.urgent { Priority::Reserved } else { Priority::Normal };
         let permit = self.budget.acquire(&effect.scope, priority).await;
         let at = self.shared.elapsed();
-        invariants::invariant_s25(&mut self.shared.ledger(), &effect.scope, priority, at);
+        invariants::invariant_s25(&mut self.shared.ledger(), self.epoch.0, &effect.scope, priority, at);
         let fate = self.fate();
         let id = effect.id;
         if self.shared.is_expired() {

@@ -83,6 +83,11 @@ impl Process {
         }
     }
 
+    /// True while it stands still.
+    pub fn stands_still(&self) -> bool {
+        self.gate.closed.load(Ordering::Relaxed)
+    }
+
     /// Sets its wall clock wrong.
     pub fn set_clock(&self, wrong_by_ms: i64) {
         self.clock.set_wrong_by(wrong_by_ms);

@@ -76,6 +76,8 @@ struct Run<'a> {
     proposed: Vec<RolloutId>,
     refused: u64,
     agenda: VecDeque<(Duration, Item)>,
+    /// What keeps the daemon from its work now.
+    disruptions: u32,
     root: PathBuf,
 }
 
@@ -109,6 +111,7 @@ impl<'a> Run<'a> {
             proposed: Vec::new(),
             refused: 0,
             agenda: VecDeque::new(),
+            disruptions: 0,
             root: root.to_owned(),
         };
         run.start_daemon(false);
@@ -133,9 +136,10 @@ impl<'a> Run<'a> {
     }
 
     /// Notes since when nothing keeps the daemon from its work.
-    fn quiet(&self, quiet: bool) {
+    fn quiet(&mut self, quiet: bool) {
+        self.disruptions = if quiet { self.disruptions.saturating_sub(1) } else { self.disruptions + 1 };
         let now = self.shared.world().wall();
-        self.shared.ledger().undisturbed_since = quiet.then_some(now);
+        self.shared.ledger().undisturbed_since = (self.disruptions == 0).then_some(now);
     }
 
     fn leader(&self) -> Option<Orders> {
@@ -295,6 +299,8 @@ impl<'a> Run<'a> {
                 for name in world.change_sets(&scope, &stack) {
                     world.alter_change_set(&scope, &stack, &name);
                 }
+                let now = world.wall();
+                self.shared.ledger().altered.insert(stack, now);
                 None
             }
             D::UnknownStatus(n, span) => {
@@ -386,15 +392,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Notes that nobody leads any more, where somebody stands by who can.
     fn lost_leader(&self, world: &SimWorld) {
+        let awake = self.processes.iter().any(|p| p.orders().is_none() && !p.is_over() && !p.stands_still());
         // With failing writes the newcomer may die too; then the time is not its own.
-        if self.processes.len() > 1 - usize::from(self.scenario.standby)
-            && self.scenario.standby
-            && self.scenario.rates.write == 0.0
-        {
-            let now = world.wall();
-            self.shared.ledger().leaderless_since = Some(now);
-        }
+        let now = world.wall();
+        let known = awake && self.scenario.rates.write == 0.0;
+        self.shared.ledger().leaderless_since = known.then_some(now);
     }
 
     fn break_metric(&self, n: usize, fault: MetricFault, world: &SimWorld) {
@@ -531,6 +535,7 @@ impl<'a> Run<'a> {
         });
         let _ = std::fs::remove_file(wavegate::daemon::kill_file::path(&self.shared.directory()));
         self.shared.ledger().untrusted.clear();
+        self.disruptions = 0;
         self.quiet(true);
         if self.processes.is_empty() {
             self.start_daemon(false);
