@@ -123,24 +123,3 @@ async fn a_created_stack_is_deleted_on_revert_and_its_shell_on_cancel() {
     assert_eq!(h.run_to_end().await, Outcome::Reverted);
     assert!(h.created_stacks().is_empty(), "{:?}", h.created_stacks());
 }
-
-#[tokio::test(start_paused = true)]
-async fn crashes_at_every_journal_write_end_settled() {
-    for template in [V2, V2_BAD] {
-        let writes = {
-            let mut h = Harness::new(10, &[1, 2]).await;
-            h.propose(Change::update(template)).await;
-            h.run_to_end().await;
-            h.seq()
-        };
-        for at in 2..writes {
-            let mut h = Harness::new(10, &[1, 2]).await;
-            h.propose(Change::update(template)).await;
-            h.crash_at(at).await;
-            let outcome = h.run_to_end().await;
-            assert!(matches!(outcome, Outcome::Succeeded | Outcome::Reverted), "crash at {at}: {outcome:?}");
-            h.assert_executed_once_per_token();
-            h.assert_no_leftovers();
-        }
-    }
-}

@@ -186,17 +186,22 @@ impl Core {
     }
 
     fn issue(&mut self, effects: Vec<Effect>, turn: &mut Turn, now: Now) -> Result<bool, Fatal> {
-        let mut refused = false;
+        if effects.is_empty() {
+            return Ok(false);
+        }
+        let mut refused = Vec::new();
+        let snapshot = self.journal.snapshot()?;
         for effect in effects {
             match self.issuer.check(&self.journal, &effect)? {
                 Ok(()) => turn.effects.push(effect),
-                Err(objection) => {
-                    refused = true;
-                    self.refuse(&effect, &objection, now);
-                }
+                Err(objection) => refused.push((effect, objection)),
             }
         }
-        Ok(refused)
+        drop(snapshot);
+        for (effect, objection) in &refused {
+            self.refuse(effect, objection, now);
+        }
+        Ok(!refused.is_empty())
     }
 
     fn refuse(&mut self, effect: &Effect, objection: &Objection, now: Now) {

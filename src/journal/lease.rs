@@ -22,16 +22,15 @@ impl Journal {
     /// # Errors
     /// Storage.
     pub fn lease(&self) -> Result<Option<Lease>, JournalError> {
-        self.db
-            .query_row("SELECT epoch, holder, beat FROM lease", [], |r| {
-                Ok(Lease {
-                    epoch: Epoch(r.get::<_, i64>(0)?.unsigned_abs()),
-                    holder: r.get(1)?,
-                    beat: r.get::<_, i64>(2)?.unsigned_abs(),
-                })
+        let read = |r: &rusqlite::Row<'_>| {
+            Ok(Lease {
+                epoch: Epoch(r.get::<_, i64>(0)?.unsigned_abs()),
+                holder: r.get(1)?,
+                beat: r.get::<_, i64>(2)?.unsigned_abs(),
             })
-            .optional()
-            .map_err(|e| self.storage(e))
+        };
+        let query = self.db.prepare_cached("SELECT epoch, holder, beat FROM lease");
+        query.and_then(|mut q| q.query_row([], read).optional()).map_err(|e| self.storage(e))
     }
 
     /// Takes the lease with the next epoch, if it still stands as `seen`.
@@ -72,7 +71,8 @@ impl Journal {
     pub fn renew(&mut self) -> Result<(), JournalError> {
         let changed = self
             .db
-            .execute("UPDATE lease SET beat = beat + 1 WHERE epoch = ?", [self.epoch.0.cast_signed()])
+            .prepare_cached("UPDATE lease SET beat = beat + 1 WHERE epoch = ?")
+            .and_then(|mut q| q.execute([self.epoch.0.cast_signed()]))
             .map_err(|e| self.storage(e))?;
         if changed == 1 { Ok(()) } else { Err(self.overtaken()?) }
     }

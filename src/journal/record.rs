@@ -8,6 +8,15 @@ use crate::model::ids::{RolloutId, TargetId};
 use rusqlite::{OptionalExtension, Params, params};
 
 impl Journal {
+    /// One view of the record for all questions that are asked while it is held: nothing that another daemon writes meanwhile is
+    /// seen by some of them only.
+    ///
+    /// # Errors
+    /// Storage.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, JournalError> {
+        self.db.unchecked_transaction().map(Snapshot).map_err(|e| self.storage(e))
+    }
+
     /// The plan with its digest, as recorded.
     ///
     /// # Errors
@@ -93,6 +102,11 @@ impl Journal {
         Ok(events)
     }
 }
+
+/// A view of the record; it ends when it is dropped.
+#[derive(Debug)]
+#[must_use = "the view ends when it is dropped"]
+pub struct Snapshot<'a>(#[expect(dead_code, reason = "held, not used")] rusqlite::Transaction<'a>);
 
 fn parse(seq: i64, body: &str) -> Result<Event, JournalError> {
     serde_json::from_str(body).map_err(|e| JournalError::Unreadable { seq: seq.unsigned_abs(), reason: e.to_string() })

@@ -250,8 +250,10 @@ impl Journal {
         let when = at.to_string();
         let tx = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(storage)?;
         // INVARIANT: S4. The lease is read in the same transaction: no fact of an overtaken daemon gets in.
-        let leader: Option<i64> =
-            tx.query_row("SELECT epoch FROM lease", [], |r| r.get(0)).optional().map_err(storage)?;
+        let leader: Option<i64> = tx
+            .prepare_cached("SELECT epoch FROM lease")
+            .and_then(|mut q| q.query_row([], |r| r.get(0)).optional())
+            .map_err(storage)?;
         let leader = Epoch(leader.unwrap_or(0).unsigned_abs());
         if leader != epoch && guard::holds(Guard::LeaseInTransaction) {
             return Err(JournalError::Overtaken { ours: epoch, newer: leader });

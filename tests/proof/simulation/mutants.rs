@@ -17,7 +17,8 @@ const fn mutant(without: &'static [Guard], breaks: &'static [&'static str]) -> M
     Mutant { without, breaks }
 }
 
-/// Every guard is in here: alone, or with the second check that would still stop it. Where the engine's half alone is missing, the
+/// Nearly every guard is in here: alone, or with the second check that would still stop it. What needs an order of events that chance does
+/// not meet is left to the model (`tests/model/mutants.rs`). Where the engine's half alone is missing, the
 /// issuer stops the effect, and the disagreement is found as S12.
 pub const MUTANTS: &[Mutant] = &[
     mutant(&[Guard::GateBeforeWave], &["S12"]),
@@ -28,7 +29,6 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(&[Guard::FenceOnKill], &["S2"]),
     mutant(&[Guard::IntentFirst], &["S12"]),
     mutant(&[Guard::IntentFirst, Guard::IssuerIntent], &["S3"]),
-    mutant(&[Guard::FenceOnTakeover], &["S4"]),
     mutant(&[Guard::EpochInName], &["S4"]),
     mutant(&[Guard::IssuerLeads], &["S4"]),
     mutant(&[Guard::LeaseInTransaction], &["S4"]),

@@ -115,7 +115,7 @@ async fn live(setup: Setup, leads: Arc<Mutex<Option<Orders>>>, stood_still: Arc<
             Ok(_) if directory != shared.directory() => {}
             Ok(lead) => break lead,
             Err(leader::LeadError::Journal(JournalError::Led { .. })) => {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(Duration::from_secs(3)).await;
             }
             Err(error) => return shared.ledger().broken("S19", format!("a daemon cannot start: {error}")),
         }

@@ -318,8 +318,8 @@ impl Scenario {
         let mode = *rng.choice(&[KillMode::Pause, KillMode::Halt, KillMode::Revert]).unwrap();
         let what = match rng.u8(0..10) {
             0..3 => D::Kill(mode, None),
+            3..8 if self.standby => D::Stall(ms(rng.u64(12_000..60_000))),
             3..6 => D::Crash(ms(rng.u64(0..3_000))),
-            6..8 if self.standby => D::Stall(ms(rng.u64(11_000..60_000))),
             6..9 => D::Revert,
             _ => D::Pause,
         };
