@@ -1,0 +1,15 @@
+//! Outages that happened, replayed against the real daemon in the simulated world: each is stopped by the guard that
+//! `docs/architecture.md` names beside it, and where that guard can be removed, the same scenario then shows the outage.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+#[path = "../sim/mod.rs"]
+mod sim;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod guards;
+mod knight_2012;
+mod stage;
+mod wire;
