@@ -21,7 +21,8 @@ const EIGHTH: &str = "cell-07/orders";
 /// Once the provider has said complete, and before anybody has read it back, the old code is on the eighth server.
 fn missed(effect: &Effect, world: &SimWorld) {
     let proof = matches!(&effect.call, Call::ReadRecord { view, with_policy: false } if view.status == StackStatus::UpdateComplete);
-    if proof && effect.target == Some(EIGHTH.into())
+    if proof
+        && effect.target == Some(EIGHTH.into())
         && let Call::ReadRecord { view, .. } = &effect.call
         && world.stack(&effect.scope, &view.name).is_some_and(|record| record.template.body() == GOOD)
     {
@@ -54,9 +55,7 @@ async fn a_server_that_was_missed_is_not_reported_as_done() {
     assert_eq!(outcome, Outcome::Stuck);
     let eighth = TargetId::from(EIGHTH);
     // The provider did say complete.
-    let complete = |event: &Event| {
-        matches!(event, Event::OperationEnded { target, status: StackStatus::UpdateComplete, .. } if *target == eighth)
-    };
+    let complete = |event: &Event| matches!(event, Event::OperationEnded { target, status: StackStatus::UpdateComplete, .. } if *target == eighth);
     assert!(stage.when(complete).is_some());
     // It is named, with what differs; and it alone is left to a person: the other seven are proven to be back.
     let reason = StuckReason::ProofDiffers { differs: vec!["template".into()] };

@@ -9,6 +9,10 @@ mod sim;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod azure_front_door_2025;
+mod crowdstrike_2024;
+mod dynamodb_2025;
+mod gce_2016;
 mod guards;
 mod knight_2012;
 mod stage;

@@ -2,6 +2,7 @@
 
 use crate::sim::{self, Change};
 use crate::wire::{Wire, Wires};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
-use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use wavegate::cloud::sim::{CallRecord, Operation, SimOptions, SimWorld};
@@ -115,11 +115,13 @@ impl Stage {
         let gate = Arc::new(Gate::default());
         let (wrote, seq) = watch::channel(0);
         let (ready, orders) = oneshot::channel();
-        let life = live(self.dir.path().to_owned(), self.started, self.clock.clone(), ready, Observed {
-            wire: Wire::new(&self.world, &self.wires),
-            wrote,
-            objections: Arc::clone(&self.objections),
-        });
+        let life = live(
+            self.dir.path().to_owned(),
+            self.started,
+            self.clock.clone(),
+            ready,
+            Observed { wire: Wire::new(&self.world, &self.wires), wrote, objections: Arc::clone(&self.objections) },
+        );
         let task = tokio::spawn(stoppable(Box::pin(life), Arc::clone(&gate)));
         match orders.await {
             Ok(orders) => Ok(Daemon { orders, task, gate, seq }),
@@ -181,11 +183,17 @@ impl Stage {
                 tokens.insert(operation.token.clone(), (operation.direction, target));
             }
         }
-        let mut began: Vec<_> = self.world.calls().iter().filter(|call| call.took_effect).filter_map(|call| {
-            let (way, target) = tokens.get(call.token.as_ref()?)?;
-            let starts = matches!(call.operation, Operation::ExecuteChangeSet | Operation::DeleteStack);
-            (starts && *way == direction).then(|| Some((call.acted_at?, target.clone())))?
-        }).collect();
+        let mut began: Vec<_> = self
+            .world
+            .calls()
+            .iter()
+            .filter(|call| call.took_effect)
+            .filter_map(|call| {
+                let (way, target) = tokens.get(call.token.as_ref()?)?;
+                let starts = matches!(call.operation, Operation::ExecuteChangeSet | Operation::DeleteStack);
+                (starts && *way == direction).then(|| Some((call.acted_at?, target.clone())))?
+            })
+            .collect();
         began.sort();
         began
     }
