@@ -117,7 +117,10 @@ pub fn react(state: &State, session: &mut Session, input: Input, now: Now) -> Re
             }
         }
         Input::Resume { rollout, by } => match open(state, &rollout)?.hold {
-            Some(_) => Ok(vec![Event::RolloutResumed { rollout, by }]),
+            Some(_) => {
+                session.try_anew(&rollout);
+                Ok(vec![Event::RolloutResumed { rollout, by }])
+            }
             None => Err(Refusal::NotHeld(rollout)),
         },
         Input::Revert { rollout, by } => match open(state, &rollout)?.phase {

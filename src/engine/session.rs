@@ -240,6 +240,14 @@ impl Session {
         self.works.get_mut(&(rollout.clone(), id.clone()))
     }
 
+    /// Counts a rollout's failed tries from zero again: a person let it go on, and what failed before must not hold it once more
+    /// before it was tried. The pauses stay, so that not everything comes back at once.
+    pub fn try_anew(&mut self, rollout: &RolloutId) {
+        for (_, work) in self.works.iter_mut().filter(|((of, _), _)| of == rollout) {
+            work.failures = 0;
+        }
+    }
+
     /// Gives an effect its name and remembers what it is for.
     pub fn effect(&mut self, purpose: Purpose, class: Class, urgent: bool, scope: &Scope, call: Call) -> Effect {
         self.next_effect += 1;
