@@ -11,7 +11,7 @@ use wavegate::daemon::core::Fatal;
 use wavegate::guard::Guard;
 use wavegate::model::event::{Direction, Event, Outcome};
 use wavegate::model::halt::RevertReason;
-use wavegate::model::ids::{Attempt, TargetId};
+use wavegate::model::ids::{Attempt, Digest, TargetId};
 use wavegate::model::plan::Plan;
 use wavegate::model::stack::RestorePoint;
 use wavegate::model::state::RolloutPhase;
@@ -24,16 +24,17 @@ fn is_gate_of_the_first_wave(event: &Event) -> bool {
 }
 
 /// Rolls `LATE_FAULT` out. `stuck`: an update of the second wave does not come to its end, so that the fault meets a wave that rolls.
-async fn roll_out(stuck: bool) -> (Stage, Daemon, Plan) {
+async fn roll_out(stuck: bool) -> (Stage, Daemon, Plan, BTreeMap<TargetId, Digest>) {
     let plan = plan(&[1, 2, 3], LATE_FAULT);
     let (stage, daemon) = Stage::open(51, &plan, Wires::default()).await;
+    let before = stage.contents(&plan);
     daemon.propose(&plan).await;
     if stuck {
         daemon.until("the second wave", |s| runs(s, 1)).await;
         let place = &plan.targets[&"cell-01/orders".into()];
         assert!(stage.world.stick(&place.scope, &place.stack));
     }
-    (stage, daemon, plan)
+    (stage, daemon, plan, before)
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,8 +42,7 @@ async fn a_fault_after_healthy_takes_everything_back() {
     let guards = Guards::in_place();
     for stuck in [false, true] {
         guards.without(&[]);
-        let (stage, daemon, plan) = roll_out(stuck).await;
-        let before = stage.contents(&plan);
+        let (stage, daemon, plan, before) = roll_out(stuck).await;
         daemon.until("going back", |s| s.rollouts.values().any(|r| r.phase == RolloutPhase::Reverting)).await;
         let place = &plan.targets[&"cell-01/orders".into()];
         stage.world.unstick(&place.scope, &place.stack);
@@ -57,12 +57,12 @@ async fn a_fault_after_healthy_takes_everything_back() {
         assert_eq!(breached(&findings), BTreeSet::from(["cell-00".into()]));
         // The third wave never saw it; everything else is as before, the last wave first.
         assert_eq!(stage.touched(), targets(&plan, &[0, 1]));
-        assert_eq!(stage.contents(&plan).values().collect::<Vec<_>>(), before.values().collect::<Vec<_>>());
+        assert_eq!(stage.contents(&plan), before);
         let back: Vec<usize> = stage.began(Direction::Revert).iter().map(|(_, id)| plan.targets[id].wave).collect();
         assert!(back.is_sorted_by(|a, b| a >= b) && back.last() == Some(&0), "{back:?}");
 
         guards.without(&[Guard::RevertOnFail]);
-        let (stage, daemon, plan) = roll_out(stuck).await;
+        let (stage, daemon, plan, _) = roll_out(stuck).await;
         let bad = |s: &wavegate::model::state::State| {
             s.rollouts
                 .values()

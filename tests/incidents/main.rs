@@ -9,10 +9,15 @@ mod sim;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aws_2021;
 mod azure_front_door_2025;
+mod cloudflare_dec_2025;
+mod cloudflare_nov_2025;
 mod crowdstrike_2024;
 mod dynamodb_2025;
+mod facebook_2021;
 mod gce_2016;
+mod google_cloud_2025;
 mod guards;
 mod knight_2012;
 mod stage;

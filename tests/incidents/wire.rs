@@ -48,12 +48,12 @@ impl Wires {
 pub struct Wire {
     world: SimWorld,
     wires: Wires,
-    budget: Option<Arc<Budget>>,
+    budget: Option<Budget>,
 }
 
 impl Wire {
     pub fn new(world: &SimWorld, wires: &Wires) -> Self {
-        let budget = wires.budget.map(|options| Arc::new(Budget::new(options)));
+        let budget = wires.budget.map(Budget::new);
         Self { world: world.clone(), wires: wires.clone(), budget }
     }
 }
@@ -63,16 +63,20 @@ impl Perform for Wire {
         if let Some(step_in) = &self.wires.step_in {
             step_in(&effect, &self.world);
         }
-        let (id, world) = (effect.id, self.world.clone());
-        let reply = match self.budget.clone() {
-            None => tokio::spawn(async move { perform::perform(&world, effect).await.1 }),
-            Some(budget) => {
-                let wires = self.wires.clone();
-                tokio::spawn(async move { client(&world, &wires, &budget, effect).await })
-            }
+        let id = effect.id;
+        let reply = match &self.budget {
+            None => send(&self.world, effect).await,
+            Some(budget) => client(&self.world, &self.wires, budget, effect).await,
         };
-        (id, reply.await.expect("the world answers"))
+        (id, reply)
     }
+}
+
+/// A request that has left arrives, though its sender dies.
+async fn send(world: &SimWorld, effect: Effect) -> Reply {
+    let world = world.clone();
+    let sent = tokio::spawn(async move { perform::perform(&world, effect).await.1 });
+    sent.await.expect("the world answers")
 }
 
 /// As `cloud::call::Caller` does it around the SDK: a turn for each attempt, and another attempt after a refusal for the rate.
@@ -90,7 +94,7 @@ async fn client(world: &SimWorld, wires: &Wires, budget: &Budget, effect: Effect
                 tokio::time::sleep(Duration::from_millis(30)).await;
                 Err(throttled())
             }
-            false => perform::perform(world, effect.clone()).await.1,
+            false => send(world, effect.clone()).await,
         };
         drop(turn);
         reply.map_err(|error| match error.kind {
@@ -105,7 +109,7 @@ async fn client(world: &SimWorld, wires: &Wires, budget: &Budget, effect: Effect
     retry(policy, effect.id.0, attempt, |_, _| {}).await
 }
 
-fn throttled() -> ProviderError {
+pub fn throttled() -> ProviderError {
     ProviderError {
         operation: "any".into(),
         kind: ProviderErrorKind::Throttled,
