@@ -105,10 +105,10 @@ fn alters_hidden(ctx: &Context<'_>, view: &StackView) -> Option<String> {
 
 /// Step 3: a change set's name is recorded before it is made. A later try first looks whether the stack is still as captured.
 fn prepare(ctx: &Context<'_>, work: &mut Work) -> Step {
-    if ctx.target.attempt.0 > 0 {
-        if let Some(step) = unless_as_captured(ctx, work) {
-            return step;
-        }
+    if ctx.target.attempt.0 > 0
+        && let Some(step) = unless_as_captured(ctx, work)
+    {
+        return step;
     }
     match (ctx.planned.action, ctx.original()) {
         (Action::Delete, Some(original)) => prepare_deletion(ctx, work, &original.view),
