@@ -4,6 +4,7 @@
 use crate::guards::Guards;
 use crate::stage::{BASE, Daemon, GOOD, Stage, plan, runs, targets};
 use crate::wire::Wires;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use wavegate::cloud::sim::{Fault, Operation};
 use wavegate::guard::Guard;
@@ -40,41 +41,66 @@ async fn pull(stage: &Stage, daemon: &Daemon, mode: KillMode) -> usize {
     stage.began(Direction::Forward).iter().filter(|(at, _)| *at > acknowledged).count()
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_kill_switch_works_in_every_state() {
+/// Runs side by side: each waits for its disk more than it works.
+const SIDE_BY_SIDE: usize = 8;
+
+/// A fresh run, in which the kill comes as soon as record `at` is written.
+async fn pull_at(template: &'static str, undisturbed: Outcome, mode: KillMode, at: u64) {
+    let plan = small(template);
+    let (stage, mut daemon) = roll_out(&plan).await;
+    assert!(daemon.reaches(at).await);
+    assert_eq!(pull(&stage, &daemon, mode).await, 0, "{mode} at record {at}");
+    // The last records are written in one turn: then the kill found nothing open.
+    let ended = stage.position(|e| matches!(e, Event::RolloutEnded { .. }));
+    if ended.is_some_and(|n| Some(n) < stage.position(|e| matches!(e, Event::KillRequested { .. }))) {
+        return assert_eq!(daemon.outcome("r-test").await, undisturbed);
+    }
+    // Reverts run while it is in force, and one that was asked for by the kill has begun by itself.
+    if stage.revert_reason().is_none() {
+        assert!(mode != KillMode::Revert, "{mode} at record {at}: it does not go back");
+        daemon.send_back("r-test").await;
+    }
+    let outcome = daemon.outcome("r-test").await;
+    assert!(matches!(outcome, Outcome::Reverted | Outcome::Cancelled), "{mode} at record {at}: {outcome:?}");
+    assert_eq!(stage.with_template(&plan, BASE), targets(&plan, &[0, 1]), "{mode} at record {at}");
+    assert!(stage.objections().is_empty(), "{mode} at record {at}: {:?}", stage.objections());
+}
+
+/// How the rollout ends when nobody kills it, and its states: each turn's last record, for an order comes in between two turns.
+async fn undisturbed(template: &'static str) -> (Outcome, Vec<u64>) {
+    let (stage, daemon) = roll_out(&small(template)).await;
+    let outcome = daemon.outcome("r-test").await;
+    let times: Vec<_> = stage.record().into_iter().map(|(at, _)| at).collect();
+    let last_of_turn = (2..times.len()).filter(|n| times[*n] != times[*n - 1]);
+    (outcome, last_of_turn.map(|n| n as u64).collect())
+}
+
+fn in_virtual_time<T>(run: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(run)
+}
+
+#[test]
+fn the_kill_switch_works_in_every_state() {
     let _guards = Guards::in_place();
-    for template in [GOOD, BAD_AT_ONCE] {
-        let plan = small(template);
-        let (stage, daemon) = roll_out(&plan).await;
-        let undisturbed = daemon.outcome("r-test").await;
-        assert_eq!(undisturbed, if template == GOOD { Outcome::Succeeded } else { Outcome::Reverted });
-        let records = stage.record().len() as u64;
+    let mut runs = Vec::new();
+    for (template, wanted) in [(GOOD, Outcome::Succeeded), (BAD_AT_ONCE, Outcome::Reverted)] {
+        let (outcome, states) = in_virtual_time(undisturbed(template));
+        assert_eq!(outcome, wanted);
+        assert!(states.len() > 15, "{states:?}");
         for mode in [KillMode::Pause, KillMode::Halt, KillMode::Revert] {
-            for at in 2..records {
-                let (stage, mut daemon) = roll_out(&plan).await;
-                assert!(daemon.reaches(at).await);
-                assert_eq!(pull(&stage, &daemon, mode).await, 0, "{mode} at record {at}");
-                // The last records are written in one turn: then the kill found nothing open.
-                let ended = stage.when(|e| matches!(e, Event::RolloutEnded { .. }));
-                if ended.is_some_and(|ended| Some(ended) <= stage.when(|e| matches!(e, Event::KillRequested { .. }))) {
-                    assert_eq!(daemon.outcome("r-test").await, undisturbed);
-                    continue;
-                }
-                // Reverts run while it is in force, and one that was asked for by the kill has begun by itself.
-                if stage.revert_reason().is_none() {
-                    assert!(mode != KillMode::Revert, "{mode} at record {at}: it does not go back");
-                    daemon.send_back("r-test").await;
-                }
-                let outcome = daemon.outcome("r-test").await;
-                assert!(
-                    matches!(outcome, Outcome::Reverted | Outcome::Cancelled),
-                    "{mode} at record {at}: {outcome:?}"
-                );
-                assert_eq!(stage.with_template(&plan, BASE), targets(&plan, &[0, 1]), "{mode} at record {at}");
-                assert!(stage.objections().is_empty(), "{mode} at record {at}: {:?}", stage.objections());
-            }
+            runs.extend(states.iter().map(|at| (template, outcome, mode, *at)));
         }
     }
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some((template, outcome, mode, at)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    in_virtual_time(pull_at(template, *outcome, *mode, *at));
+                }
+            });
+        }
+    });
 }
 
 #[tokio::test(start_paused = true)]

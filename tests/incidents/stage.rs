@@ -24,7 +24,7 @@ use wavegate::model::event::{Direction, Event, Outcome};
 use wavegate::model::halt::{Hold, Kill, KillDoor, KillMode, KillScope, RevertReason};
 use wavegate::model::ids::{CellId, Digest, Region, RolloutId, Seq, TargetId};
 use wavegate::model::plan::{Plan, PlannedTarget};
-use wavegate::model::state::{RolloutPhase, State};
+use wavegate::model::state::State;
 use wavegate::model::verdict::{Finding, Problem};
 
 /// What is deployed before anything happens. Its one parameter matters, so that a change of it alone is a change.
@@ -156,6 +156,11 @@ impl Stage {
     /// When the first such record was written.
     pub fn when(&self, is: impl Fn(&Event) -> bool) -> Option<Timestamp> {
         self.record().into_iter().find(|(_, event)| is(event)).map(|(at, _)| at)
+    }
+
+    /// Which record is the first such one.
+    pub fn position(&self, is: impl Fn(&Event) -> bool) -> Option<usize> {
+        self.record().iter().position(|(_, event)| is(event))
     }
 
     /// The holds on record, oldest first.
@@ -313,10 +318,6 @@ fn stand(state: &State) -> String {
 /// True when an operation of the wave runs at the provider.
 pub fn runs(state: &State, wave: usize) -> bool {
     state.rollouts.values().any(|r| r.wave_states(wave).any(|t| t.phase.name() == "running"))
-}
-
-pub fn phase(state: &State) -> RolloutPhase {
-    state.rollouts.values().next().expect("a rollout").phase
 }
 
 /// The cells of the breaches among these findings.
