@@ -6,12 +6,13 @@ use crate::stage::{BASE, Daemon, GOOD, Stage, plan, regions, runs, targets};
 use crate::support;
 use crate::wire::Wires;
 use std::time::Duration;
-use wavegate::cloud::sim::{Operation, Outage};
+use wavegate::cloud::sim::{Fault, Operation, Outage};
 use wavegate::daemon::issuer::Objection;
 use wavegate::daemon::kill_file;
 use wavegate::guard::Guard;
 use wavegate::model::event::{Direction, Event, Outcome};
 use wavegate::model::halt::{Hold, Kill, KillDoor, KillMode, KillScope};
+use wavegate::model::ids::{RolloutId, TargetId};
 use wavegate::model::plan::Plan;
 
 async fn roll_out(plan: &Plan) -> (Stage, Daemon) {
@@ -59,7 +60,7 @@ async fn kill_by_file(plan: &Plan, outage: Outage) -> (Stage, Daemon) {
     (stage, daemon)
 }
 
-/// The order as the daemon took it from the file, and how long after it was left.
+/// The order as the daemon took it from the file.
 fn heeded(stage: &Stage) -> Option<Kill> {
     stage.record().into_iter().find_map(|(_, event)| match event {
         Event::KillRequested { kill } => Some(kill),
@@ -104,29 +105,41 @@ async fn the_kill_file_works_with_the_whole_network_down() {
     }
 }
 
+/// The network swallows a call and is gone; then the kill file is left. The record says a minute later which targets keep it pending.
+async fn swallowed(plan: &Plan) -> (Stage, Daemon, Vec<(RolloutId, TargetId)>) {
+    let (stage, daemon) = roll_out(plan).await;
+    stage.world.inject(Operation::ExecuteChangeSet, Fault::AmbiguousBeforeEffect, 1);
+    while stage.calls(Operation::ExecuteChangeSet).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    network(&stage, plan, Some(Outage::Silent));
+    kill_file::write(stage.kill_file().parent().unwrap(), KillMode::Pause, &KillScope::All, "").unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let pending = stage.state().pending_of(&heeded(&stage).expect("in force"));
+    (stage, daemon, pending)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_the_network_swallowed_keeps_the_kill_pending_by_name() {
-    let _guards = Guards::in_place();
+    let guards = Guards::in_place();
     let plan = plan(&[1], GOOD);
-    let (stage, daemon) = roll_out(&plan).await;
-    // Everything is cut in the moment in which the call leaves.
-    while stage.calls(Operation::ExecuteChangeSet).is_empty() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    network(&stage, &plan, Some(Outage::Silent));
-    daemon.until("in doubt", |s| s.rollouts.values().any(|r| r.targets.values().any(|t| t.forward_may_start()))).await;
-    kill_file::write(stage.kill_file().parent().unwrap(), KillMode::Pause, &KillScope::All, "").unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let state = stage.state();
-    let kill = state.kills.values().next().expect("in force");
-    let pending = state.pending_of(&kill.kill);
-    // Whether the answer came before the cut is a matter of milliseconds; one way or the other, what is said is true.
-    assert_eq!(kill.acknowledged, pending.is_empty());
+    let acknowledged = |e: &Event| matches!(e, Event::KillAcknowledged { .. });
+    let (stage, daemon, pending) = swallowed(&plan).await;
+    assert_eq!(pending, [("r-test".into(), "cell-00/orders".into())]);
+    assert_eq!(stage.when(acknowledged), None);
     network(&stage, &plan, None);
     daemon.until("acknowledged", |s| s.kills.values().all(|k| k.acknowledged)).await;
-    let acknowledged = stage.when(|e| matches!(e, Event::KillAcknowledged { .. })).unwrap();
+    let proven = stage.position(|e| matches!(e, Event::OperationNotStarted { .. }));
+    assert!(proven.is_some() && proven < stage.position(acknowledged), "fenced first");
     tokio::time::sleep(Duration::from_secs(300)).await;
-    assert!(stage.began(Direction::Forward).iter().all(|(at, _)| *at < acknowledged));
+    assert!(stage.touched().is_empty());
+
+    guards.without(&[Guard::FenceOnKill]);
+    let (stage, _daemon, pending) = swallowed(&plan).await;
+    assert!(
+        pending.len() == 1 && stage.when(acknowledged).is_some(),
+        "acknowledged, with a call that nobody can account for"
+    );
 }
 
 /// The real binary, with a provider that nobody can reach. Signals are of a process, so this one is not simulated.
