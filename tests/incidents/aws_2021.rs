@@ -1,8 +1,9 @@
 //! AWS, December 2021: retries fed the overload that they came from, and monitoring was blind, for it was behind the same network. Here
 //! each attempt takes its turn in a budget that shrinks while the provider throttles, attempts are spread out, and no data is no pass.
 
+use crate::daemon::Daemon;
 use crate::guards::Guards;
-use crate::stage::{BAD, BASE, Daemon, GOOD, Stage, plan, regions, targets};
+use crate::stage::{BAD, BASE, GOOD, Stage, plan, regions, targets};
 use crate::wire::{Wires, throttled};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,9 @@
 //! Azure Front Door, October 2025: the fault came minutes after "healthy", and by then the last known good configuration had been
 //! overwritten. Here earlier waves stay watched, and a restore point is the one of before the rollout, whatever happens meanwhile.
 
+use crate::daemon::Daemon;
 use crate::guards::Guards;
-use crate::stage::{BASE, Daemon, GOOD, Stage, breached, plan, runs, targets};
+use crate::stage::{BASE, GOOD, Stage, breached, plan, runs, targets};
 use crate::wire::Wires;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Cloudflare, 5 December 2025: the kill switch itself had a path that was never staged and never exercised. Here it is pulled at every
 //! state that a rollout reaches, in every mode, and does what it promises each time.
 
+use crate::daemon::Daemon;
 use crate::guards::Guards;
-use crate::stage::{BASE, Daemon, GOOD, Stage, plan, runs, targets};
+use crate::stage::{BASE, GOOD, Stage, plan, runs, targets};
 use crate::wire::Wires;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! CrowdStrike, July 2024: "content" went everywhere at once because only code was staged, and the hosts that died sent no telemetry. Here
 //! a change of a parameter or a tag goes wave by wave like any other, and silence is not health.
 
+use crate::daemon::Daemon;
 use crate::guards::Guards;
-use crate::stage::{BASE, Daemon, Stage, plan, targets};
+use crate::stage::{BASE, Stage, plan, targets};
 use crate::wire::Wires;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

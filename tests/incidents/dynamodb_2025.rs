@@ -1,8 +1,9 @@
 //! DynamoDB's DNS, October 2025: a worker that was delayed applied an old plan over a newer one, and a clean-up then deleted what was in
 //! force. Here a new leader fences what the old one left before it does anything else, and names carry the epoch.
 
+use crate::daemon::Daemon;
 use crate::guards::Guards;
-use crate::stage::{BASE, Daemon, GOOD, Stage, plan, targets};
+use crate::stage::{BASE, GOOD, Stage, plan, targets};
 use crate::wire::Wires;
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Facebook, October 2021: the tool that audits commands let a bad one through, and with the network down the tools that would have
 //! stopped it were down too. Here two checks must agree, and the kill file and the signal need no network.
 
+use crate::daemon::Daemon;
 use crate::guards::Guards;
-use crate::stage::{BASE, Daemon, GOOD, Stage, plan, regions, runs, targets};
+use crate::stage::{BASE, GOOD, Stage, plan, regions, runs, targets};
 use crate::support;
 use crate::wire::Wires;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Google Compute Engine, April 2016: the canary said that the configuration was unsafe, and a second fault kept that from being passed
 //! on. Here the issuer reads the verdict from the durable record itself, before each call that leaves.
 
+use crate::daemon::Daemon;
 use crate::guards::Guards;
-use crate::stage::{BAD, BASE, Daemon, GOOD, Stage, plan, runs, targets};
+use crate::stage::{BAD, BASE, GOOD, Stage, plan, runs, targets};
 use crate::wire::Wires;
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -111,7 +111,7 @@ async fn reverts_are_staggered() {
     }
 }
 
-/// Two calls a second and region in the long run, six at once after a rest.
+/// Four calls a second and region in the long run, six at once after a rest.
 const BUDGET: BudgetOptions = BudgetOptions {
     burst: 6,
     per_second: 4.0,

@@ -14,6 +14,7 @@ mod azure_front_door_2025;
 mod cloudflare_dec_2025;
 mod cloudflare_nov_2025;
 mod crowdstrike_2024;
+mod daemon;
 mod dynamodb_2025;
 mod facebook_2021;
 mod gce_2016;

@@ -1,28 +1,21 @@
 //! One world and the daemons that lead in it one after the other: the real engine, journal, issuer, leases and loop, in virtual time.
 
+use crate::daemon::Daemon;
 use crate::sim::{self, Change};
 use crate::wire::{Wire, Wires};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
-use std::time::Duration;
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
 use wavegate::cloud::sim::{CallRecord, Operation, SimOptions, SimWorld};
 use wavegate::daemon::clock::Clock;
-use wavegate::daemon::core::{Core, Fatal};
-use wavegate::daemon::driver::{Driver, Orders};
+use wavegate::daemon::core::Fatal;
 use wavegate::daemon::issuer::Objection;
-use wavegate::daemon::{kill_file, leader};
-use wavegate::engine::decide::Input;
+use wavegate::daemon::kill_file;
 use wavegate::journal::Journal;
-use wavegate::model::event::{Direction, Event, Outcome};
-use wavegate::model::halt::{Hold, Kill, KillDoor, KillMode, KillScope, RevertReason};
-use wavegate::model::ids::{CellId, Digest, Region, RolloutId, Seq, TargetId};
+use wavegate::model::event::{Direction, Event};
+use wavegate::model::halt::{Hold, RevertReason};
+use wavegate::model::ids::{CellId, Digest, Region, Seq, TargetId};
 use wavegate::model::plan::{Plan, PlannedTarget};
 use wavegate::model::state::State;
 use wavegate::model::verdict::{Finding, Problem};
@@ -34,52 +27,9 @@ pub const GOOD: &str = "Parameters:\n  Delay: {Type: Number, Default: 0}\nResour
 /// Twenty seconds after its deployment nothing works any more.
 pub const BAD: &str = "Metadata:\n  Sim:\n    Effects: [{Metric: 5xx, Factor: 400, After: 20}]\nParameters:\n  Delay: {Type: Number, Default: 0}\nResources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties: {VisibilityTimeout: 31, DelaySeconds: {Ref: Delay}}\n";
 
-/// How long a story may take, in virtual time: the longest bake given up, and a revert.
-const PATIENCE: Duration = Duration::from_secs(4 * 3600);
-
 /// A rollout of this template to so many cells a wave.
 pub fn plan(waves: &[usize], template: &'static str) -> Plan {
     sim::plan(waves, &Change::update(template))
-}
-
-/// One daemon.
-pub struct Daemon {
-    pub orders: Orders,
-    task: JoinHandle<Result<(), Fatal>>,
-    gate: Arc<Gate>,
-    seq: watch::Receiver<u64>,
-}
-
-/// Lets a process stand still, as SIGSTOP or a paused machine does.
-#[derive(Default)]
-struct Gate {
-    closed: AtomicBool,
-    waker: Mutex<Option<Waker>>,
-}
-
-impl Daemon {
-    /// Ends it at once, as `kill -9` does.
-    pub async fn kill_9(mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
-    }
-
-    pub fn stand_still(&self, still: bool) {
-        self.gate.closed.store(still, Ordering::Relaxed);
-        if let Some(waker) = self.gate.waker.lock().unwrap().take().filter(|_| !still) {
-            waker.wake();
-        }
-    }
-
-    /// Why it ended.
-    pub async fn end(self) -> Result<(), Fatal> {
-        self.task.await.expect("it ends by itself")
-    }
-
-    /// Waits until record `at` is written; false when nothing is written any more.
-    pub async fn reaches(&mut self, at: u64) -> bool {
-        tokio::time::timeout(PATIENCE, self.seq.wait_for(|seq| *seq >= at)).await.is_ok_and(|found| found.is_ok())
-    }
 }
 
 pub struct Stage {
@@ -112,21 +62,8 @@ impl Stage {
     /// A daemon that leads, after the lease of one that stands still where there is one.
     pub async fn start(&mut self) -> Result<Daemon, Fatal> {
         self.started += 1;
-        let gate = Arc::new(Gate::default());
-        let (wrote, seq) = watch::channel(0);
-        let (ready, orders) = oneshot::channel();
-        let life = live(
-            self.dir.path().to_owned(),
-            self.started,
-            self.clock.clone(),
-            ready,
-            Observed { wire: Wire::new(&self.world, &self.wires), wrote, objections: Arc::clone(&self.objections) },
-        );
-        let task = tokio::spawn(stoppable(Box::pin(life), Arc::clone(&gate)));
-        match orders.await {
-            Ok(orders) => Ok(Daemon { orders, task, gate, seq }),
-            Err(_) => Err(task.await.expect("it says why").expect_err("it did not come up")),
-        }
+        let wire = Wire::new(&self.world, &self.wires);
+        Daemon::start(self.dir.path(), self.started, self.clock.clone(), wire, Arc::clone(&self.objections)).await
     }
 
     pub fn kill_file(&self) -> PathBuf {
@@ -239,82 +176,6 @@ pub fn regions(plan: &Plan) -> BTreeSet<Region> {
     plan.targets.values().map(|t| t.scope.region.clone()).collect()
 }
 
-/// Orders and waiting.
-impl Daemon {
-    pub async fn propose(&self, plan: &Plan) {
-        let (plan, digest) = (Arc::new(plan.clone()), plan.digest().unwrap());
-        self.input(Input::Propose { plan, digest, by: "test".into() }).await;
-    }
-
-    pub async fn input(&self, input: Input) {
-        self.orders.input(input).await.unwrap().unwrap();
-    }
-
-    pub async fn send_back(&self, rollout: &str) {
-        self.input(Input::Revert { rollout: rollout.into(), by: "on-call".into() }).await;
-    }
-
-    /// A stop order for everything, over the socket.
-    pub async fn kill(&self, mode: KillMode) {
-        self.input(Input::Kill(Kill {
-            id: "k-1".into(),
-            scope: KillScope::All,
-            mode,
-            by: "on-call".into(),
-            door: KillDoor::Cli,
-            at: Timestamp::UNIX_EPOCH,
-            reason: String::new(),
-        }))
-        .await;
-    }
-
-    /// Looks often, until it is so. False when it does not come to that.
-    pub async fn comes_to(&self, is: impl Fn(&State) -> bool + Send + Sync + Clone + 'static) -> bool {
-        let looks = async {
-            loop {
-                let is = is.clone();
-                match self.orders.look(move |core| is(core.state())).await {
-                    Ok(true) => return true,
-                    Ok(false) => tokio::time::sleep(Duration::from_millis(100)).await,
-                    Err(_) => return false,
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, looks).await.unwrap_or(false)
-    }
-
-    pub async fn until(&self, what: &str, is: impl Fn(&State) -> bool + Send + Sync + Clone + 'static) {
-        if !self.comes_to(is).await {
-            let state = self.orders.look(|core| stand(core.state())).await;
-            panic!("{what}: did not happen; {state:?}");
-        }
-    }
-
-    /// Until the rollout has ended.
-    pub async fn outcome(&self, rollout: &str) -> Outcome {
-        let id = RolloutId::new(rollout);
-        let of = id.clone();
-        self.until("the end", move |state| state.rollouts[&of].is_ended()).await;
-        self.orders.look(move |core| core.state().rollouts[&id].outcome()).await.unwrap().unwrap()
-    }
-
-    /// Until the rollout waits for a person.
-    pub async fn hold(&self, rollout: &str) -> Hold {
-        let id = RolloutId::new(rollout);
-        let of = id.clone();
-        self.until("a hold", move |state| state.rollouts[&of].hold.is_some()).await;
-        self.orders.look(move |core| core.state().rollouts[&id].hold.clone()).await.unwrap().unwrap()
-    }
-}
-
-fn stand(state: &State) -> String {
-    let of = |r: &wavegate::model::state::Rollout| {
-        let targets: Vec<_> = r.targets.iter().map(|(id, t)| format!("{id} {}", t.phase.name())).collect();
-        format!("{:?} {:?} {targets:?}", r.phase, r.hold)
-    };
-    state.rollouts.values().map(of).collect::<Vec<_>>().join("; ")
-}
-
 /// True when an operation of the wave runs at the provider.
 pub fn runs(state: &State, wave: usize) -> bool {
     state.rollouts.values().any(|r| r.wave_states(wave).any(|t| t.phase.name() == "running"))
@@ -324,44 +185,4 @@ pub fn runs(state: &State, wave: usize) -> bool {
 pub fn breached(findings: &[Finding]) -> BTreeSet<CellId> {
     let breach = |f: &&Finding| matches!(f.problem, Problem::Breach { .. });
     findings.iter().filter(breach).filter_map(|f| f.cell.clone()).collect()
-}
-
-struct Observed {
-    wire: Wire,
-    wrote: watch::Sender<u64>,
-    objections: Arc<Mutex<Vec<Objection>>>,
-}
-
-async fn live(
-    dir: PathBuf,
-    number: u32,
-    clock: Clock,
-    ready: oneshot::Sender<Orders>,
-    observed: Observed,
-) -> Result<(), Fatal> {
-    let lead = leader::take_as(&dir, format!("daemon {number}")).await.expect("the state directory can be had");
-    let file = Some(kill_file::path(&dir));
-    let core = Core::new(lead.journal, &lead.holder, file.clone(), clock.now())?;
-    let (driver, orders) = Driver::new(core, Arc::new(observed.wire), clock, file);
-    let _ = ready.send(orders);
-    let (wrote, objections) = (observed.wrote, observed.objections);
-    let mut observer = |core: &mut Core, _| {
-        drop(core.take_fresh());
-        objections.lock().unwrap().extend(core.objections().iter().map(|(_, objection)| objection.clone()));
-        wrote.send_replace(core.seq().0);
-    };
-    driver.run(&mut observer).await
-}
-
-type Life = Pin<Box<dyn Future<Output = Result<(), Fatal>> + Send>>;
-
-async fn stoppable(mut life: Life, gate: Arc<Gate>) -> Result<(), Fatal> {
-    std::future::poll_fn(move |cx| {
-        if gate.closed.load(Ordering::Relaxed) {
-            *gate.waker.lock().unwrap() = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        life.as_mut().poll(cx)
-    })
-    .await
 }
