@@ -9,6 +9,8 @@ use crate::model::stack::{DescribedChangeSet, ResourceChange, Scope, StackRecord
 use crate::model::state::{RolloutPhase, State, Target};
 use crate::model::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 /// Between two looks at the stacks of a scope while operations run. CDK polls every 2 s and one stack at a time; one listing
@@ -23,7 +25,7 @@ const BACKOFF_CAP: Duration = Duration::from_secs(20);
 pub const TRIES: u32 = 20;
 
 /// The memory of one process.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Session {
     next_effect: u64,
     /// Which target an outstanding effect belongs to, or what else it is for.
@@ -68,14 +70,14 @@ pub enum Ask {
     Find,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct ScopeWatch {
     busy: bool,
     next: Duration,
     failures: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Wanted {
     stacks: BTreeSet<StackName>,
     now: bool,
@@ -83,7 +85,7 @@ struct Wanted {
 }
 
 /// A look at health in the making, and when the next one is due.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Watch {
     /// Outstanding reads of this look.
     pub outstanding: BTreeSet<EffectId>,
@@ -102,7 +104,7 @@ pub struct Watch {
 }
 
 /// What is known of one target's current step.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Work {
     key: (&'static str, Attempt),
     /// A reply is awaited.
@@ -368,5 +370,83 @@ impl Session {
     pub fn forget(&mut self, rollout: &RolloutId) {
         self.works.retain(|(of, _), _| of != rollout);
         self.watches.remove(rollout);
+    }
+
+    /// Hashes everything in this memory that a later decision can depend on, for a checker that tells states apart by their
+    /// hash. Left out are names of effects (only what they are for counts), what is kept for people, and times: such a checker
+    /// lets every timer run out before the next step, so that only "seen in this step or before" is left of them.
+    pub fn hash_what_counts<H: Hasher>(&self, into: &mut H) {
+        // Taken apart without `..`, so that a new field does not compile before somebody has decided whether it counts.
+        let Self { next_effect: _, outstanding, works, scopes, watches, wake: _, wants } = self;
+        let mut purposes: Vec<String> = outstanding.values().map(|purpose| format!("{purpose:?}")).collect();
+        purposes.sort_unstable();
+        purposes.hash(into);
+        for ((rollout, target), work) in works {
+            (rollout, target).hash(into);
+            work.hash_what_counts(into);
+        }
+        for (scope, ScopeWatch { busy, next: _, failures }) in scopes {
+            (scope, busy, (*failures).min(TRIES)).hash(into);
+        }
+        for (rollout, watch) in watches {
+            let Watch { outstanding, round, next: _, last, judgement: _, unreadable, phase } = watch;
+            (rollout, outstanding.len(), last.is_some(), (*unreadable).min(TRIES)).hash(into);
+            HashDebug(into).put(&(round, phase));
+        }
+        wants.len().hash(into);
+    }
+}
+
+impl Work {
+    fn hash_what_counts<H: Hasher>(&self, into: &mut H) {
+        let Self {
+            key,
+            busy,
+            not_before: _,
+            failures,
+            error,
+            view,
+            since,
+            arn,
+            unsure_created,
+            described,
+            resources,
+            record,
+            sent,
+            accepted,
+            doubt,
+            fenced,
+            trace,
+            empty_looks,
+            looked_at,
+            reverting,
+            cancel_sent,
+        } = self;
+        (key, busy, (*failures).min(TRIES), arn, unsure_created, sent, accepted, doubt, fenced).hash(into);
+        (empty_looks, reverting, cancel_sent).hash(into);
+        // A view that is older than the phase is never looked at again.
+        let view = view.as_ref().filter(|(_, at)| at >= since);
+        view.map(|(_, at)| *looked_at == Some(*at)).hash(into);
+        HashDebug(into).put(&(error, view.map(|(view, _)| view)));
+        if described.is_some() || resources.is_some() || record.is_some() || trace.is_some() {
+            HashDebug(into).put(&(described, resources, record, trace));
+        }
+    }
+}
+
+/// Hashes what `Debug` shows: for values that hold floats, or types without `Hash`.
+struct HashDebug<'a, H>(&'a mut H);
+
+impl<H: Hasher> HashDebug<'_, H> {
+    fn put(&mut self, value: &impl fmt::Debug) {
+        // Writing to a hasher cannot fail.
+        let _ = write!(self, "{value:?}");
+    }
+}
+
+impl<H: Hasher> fmt::Write for HashDebug<'_, H> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
     }
 }

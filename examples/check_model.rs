@@ -1,0 +1,84 @@
+//! The model checker over the production engine, with the bounds of `tests/model` widened:
+//!
+//! ```text
+//! cargo run --release --example check_model -- --ci     over a million states, under 90 s on two cores
+//! cargo run --release --example check_model -- --long   over twenty million
+//! ```
+//!
+//! Each run first plants a fault, which must be found. A broken invariant is printed as the actions that lead to it, with a journal
+//! that `wavegate replay` shows. Exit code 1 says that something is broken, or that the model does not reach what it should.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    reason = "shares the modules of tests/model"
+)]
+
+#[path = "../tests/model/check.rs"]
+mod check;
+#[path = "../tests/model/configurations.rs"]
+mod configurations;
+#[path = "../tests/model/daemon.rs"]
+mod daemon;
+#[path = "../tests/model/fixture.rs"]
+mod fixture;
+#[path = "../tests/model/machine.rs"]
+mod machine;
+#[path = "../tests/model/network.rs"]
+mod network;
+#[path = "../tests/model/properties.rs"]
+mod properties;
+#[path = "../tests/model/provider.rs"]
+mod provider;
+#[path = "../tests/model/trace.rs"]
+mod trace;
+
+use configurations::{CANARY, Configuration};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let chosen: &[Configuration] = match wanted.first().map(String::as_str) {
+        Some("--ci") => configurations::CI,
+        Some("--long") => configurations::LONG,
+        Some("--one") => {
+            let named = configurations::ALL.iter().flat_map(|list| list.iter());
+            match named.into_iter().find(|c| Some(c.name) == wanted.get(1).map(String::as_str)) {
+                Some(one) => std::slice::from_ref(one),
+                None => return usage(),
+            }
+        }
+        _ => return usage(),
+    };
+    println!("planted fault: ");
+    let canary = check::check(CANARY.bounds, 1, None);
+    println!("{canary}");
+    let mut good = canary.failures.iter().any(|failure| failure.property.starts_with("S2 "));
+    let mut reached: Vec<&str> = Vec::new();
+    let mut missed: Vec<&str> = Vec::new();
+    let (mut unique, mut generated) = (0, 0);
+    for configuration in chosen {
+        println!("{}: {}", configuration.name, configuration.what);
+        let found = check::check(configuration.bounds, threads(), configuration.limit);
+        println!("{found}");
+        good &= found.failures.is_empty();
+        unique += found.unique;
+        generated += found.generated;
+        reached.extend(&found.reached);
+        missed.extend(&found.missed);
+    }
+    missed.retain(|property| !reached.contains(property));
+    println!("together: {unique} unique states, {generated} generated; never reached: {missed:?}");
+    if good && (missed.is_empty() || chosen.len() == 1) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2)
+}
+
+fn usage() -> ExitCode {
+    eprintln!("say --ci, --long, or --one NAME");
+    ExitCode::FAILURE
+}
