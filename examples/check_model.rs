@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example check_model -- --ci     over a million states, under 90 s on two cores
 //! cargo run --release --example check_model -- --long   over twenty million
+//! cargo run --release --features proof --example check_model -- --mutants   one guard removed at a time
 //! ```
 //!
 //! Each run first plants a fault, which must be found. A broken invariant is printed as the actions that lead to it, with a journal
@@ -26,6 +27,9 @@ mod daemon;
 mod fixture;
 #[path = "../tests/model/machine.rs"]
 mod machine;
+#[cfg(feature = "proof")]
+#[path = "../tests/model/mutants.rs"]
+mod mutants;
 #[path = "../tests/model/network.rs"]
 mod network;
 #[path = "../tests/model/properties.rs"]
@@ -50,6 +54,8 @@ fn main() -> ExitCode {
                 None => return usage(),
             }
         }
+        #[cfg(feature = "proof")]
+        Some("--mutants") => return check_mutants(wanted.get(1).map(String::as_str)),
         _ => return usage(),
     };
     println!("planted fault: ");
@@ -72,6 +78,23 @@ fn main() -> ExitCode {
     missed.retain(|property| !reached.contains(property));
     println!("together: {unique} unique states, {generated} generated; never reached: {missed:?}");
     if good && (missed.is_empty() || chosen.len() == 1) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Removes one guard at a time; each must be missed.
+#[cfg(feature = "proof")]
+fn check_mutants(wanted: Option<&str>) -> ExitCode {
+    let mut survivors = Vec::new();
+    for mutant in mutants::MUTANTS.iter().filter(|mutant| wanted.is_none_or(|name| mutant.name() == name)) {
+        let found = mutant.check();
+        let killed = mutant.is_killed(&found);
+        println!("{} -> {:?}: {}", mutant.name(), mutant.breaks, if killed { "found" } else { "SURVIVES" });
+        println!("{found}");
+        if !killed {
+            survivors.push(mutant.name());
+        }
+    }
+    println!("survivors: {survivors:?}");
+    if survivors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn threads() -> usize {

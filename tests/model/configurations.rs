@@ -55,7 +55,7 @@ pub const CI: &[Configuration] = &[
     all(
         "edits",
         "a person's edit, a kill, a failed rollback",
-        Bounds { edits: 1, kills: 1, rollback_failures: 1, failures: 1, ..Bounds::CALM },
+        Bounds { edits: 1, drifts: true, kills: 1, rollback_failures: 1, failures: 1, ..Bounds::CALM },
     ),
     all(
         "orders",

@@ -145,6 +145,15 @@ pub enum Ended {
     Stopped,
 }
 
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stepped {
+    /// How it ended.
+    pub ended: Ended,
+    /// The durable and outward points that it passed.
+    pub points: u8,
+}
+
 /// One step of one daemon.
 pub struct Run<'a> {
     world: &'a mut World,
@@ -167,25 +176,26 @@ pub fn run(
     inputs: Vec<Input>,
     cut: Option<u8>,
     sink: &mut dyn Sink,
-) -> (Ended, Option<Daemon>) {
+) -> (Stepped, Option<Daemon>) {
     let shared = daemon.epoch == world.lease && Arc::ptr_eq(&daemon.memory, &world.durable);
     if shared {
         world.durable = Arc::clone(&NOTHING);
     }
     let mut run = Run { world, daemon, shared, points: 0, cut, sink };
     let ended = run.go(events, inputs).map_or_else(|ended| ended, |()| Ended::AtRest);
-    let Run { world, mut daemon, shared, .. } = run;
+    let Run { world, mut daemon, shared, points, .. } = run;
+    let stepped = Stepped { ended, points };
     if shared {
         world.durable = Arc::clone(&daemon.memory);
     }
     if ended != Ended::AtRest {
-        return (ended, None);
+        return (stepped, None);
     }
     daemon.steps += 1;
     let mut hasher = std::hash::DefaultHasher::new();
     daemon.session.hash_what_counts(&mut hasher);
     daemon.hash = hasher.finish();
-    (ended, Some(daemon))
+    (stepped, Some(daemon))
 }
 
 impl Run<'_> {

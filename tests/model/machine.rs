@@ -1,6 +1,6 @@
 //! The state machine that is checked: what may happen next, and what follows from it.
 
-use crate::daemon::{self, Blind, Daemon, Ended, Memory, Sink};
+use crate::daemon::{self, Blind, Daemon, Ended, Memory, Sink, Stepped};
 use crate::fixture::{AT, STACKS};
 use crate::network::{Letter, Message, Stage, Wire};
 use crate::properties::{self, Broken};
@@ -35,8 +35,10 @@ pub struct Bounds {
     pub failures: u8,
     /// Rollbacks that fail.
     pub rollback_failures: u8,
-    /// A person's edits.
+    /// A person's edits, and drifts.
     pub edits: u8,
+    /// Whether there are drifts.
+    pub drifts: bool,
     /// Changes of the alarm.
     pub alarms: u8,
     /// A deposed daemon goes on until it finds out. It does so before it writes or sends anything, so that leaving it out
@@ -61,6 +63,7 @@ impl Bounds {
         failures: 0,
         rollback_failures: 0,
         edits: 0,
+        drifts: false,
         alarms: 0,
         zombies: false,
         follow: 64,
@@ -160,6 +163,8 @@ pub enum Action {
     End(usize, End),
     /// A person changes a stack.
     Edit(usize),
+    /// A person changes a stack's resources past CloudFormation.
+    Drift(usize),
     /// The alarm changes.
     Alarm(Alarm),
 }
@@ -170,9 +175,6 @@ pub struct Machine {
     /// What bounds it.
     pub bounds: Bounds,
 }
-
-/// A step with more points than this is not cut beyond.
-const CUTS: u8 = 12;
 
 impl Model for Machine {
     type State = World;
@@ -198,10 +200,13 @@ impl Model for Machine {
         }
         let mut starts = Vec::new();
         world.starts(&mut starts);
-        let cuts = if world.bounds.crashes > 0 { CUTS } else { 0 };
         for start in starts {
             actions.push(Action::Step(start, None));
-            actions.extend((1..=cuts).map(|cut| Action::Step(start, Some(cut))));
+            if world.bounds.crashes > 0 {
+                // To die after the last point is to die at rest.
+                let points = world.clone().begin(start, None, &mut Blind).map_or(0, |stepped| stepped.points);
+                actions.extend((1..points).map(|cut| Action::Step(start, Some(cut))));
+            }
         }
         world.happenings(actions);
     }
@@ -290,6 +295,9 @@ impl World {
             if bounds.edits > 0 && stack.status.is_settled_complete() && stack.content != Content::Foreign {
                 actions.push(Action::Edit(n));
             }
+            if bounds.edits > 0 && bounds.drifts && !stack.drifted {
+                actions.push(Action::Drift(n));
+            }
         }
         if bounds.alarms > 0 {
             let all = [Alarm::Ok, Alarm::Open, Alarm::Unreadable];
@@ -331,12 +339,9 @@ impl Machine {
         let mut next = world.clone();
         match action {
             Action::Step(start, cut) => {
-                let ended = next.begin(start, cut, sink)?;
-                match (cut, ended) {
-                    (Some(_), Ended::Cut) => next.bounds.crashes -= 1,
-                    // There was no such point: the step without a cut stands for it.
-                    (Some(_), _) => return None,
-                    (None, _) => {}
+                let stepped = next.begin(start, cut, sink)?;
+                if stepped.ended == Ended::Cut {
+                    next.bounds.crashes -= 1;
                 }
             }
             Action::Crash => {
@@ -364,6 +369,10 @@ impl Machine {
                 next.bounds.edits -= 1;
                 next.provider.stack(n).edit();
             }
+            Action::Drift(n) => {
+                next.bounds.edits -= 1;
+                next.provider.stack(n).drifted = true;
+            }
             Action::Alarm(alarm) => {
                 next.bounds.alarms -= 1;
                 next.provider.alarm = alarm;
@@ -375,7 +384,7 @@ impl Machine {
 }
 
 impl World {
-    fn begin(&mut self, start: Start, cut: Option<u8>, sink: &mut dyn Sink) -> Option<Ended> {
+    fn begin(&mut self, start: Start, cut: Option<u8>, sink: &mut dyn Sink) -> Option<Stepped> {
         let mut events = Vec::new();
         let mut epoch = self.lease;
         let inputs = match start {
@@ -407,10 +416,10 @@ impl World {
         let leads = epoch == self.lease;
         let slot = if leads { &mut self.leader } else { &mut self.zombie };
         let daemon = Arc::unwrap_or_clone(slot.take()?);
-        let (ended, daemon) = daemon::run(self, daemon, events, inputs, cut, sink);
+        let (stepped, daemon) = daemon::run(self, daemon, events, inputs, cut, sink);
         let slot = if leads { &mut self.leader } else { &mut self.zombie };
         *slot = daemon.map(Arc::new);
-        Some(ended)
+        Some(stepped)
     }
 
     /// Another daemon takes the lead.

@@ -1,33 +1,77 @@
 //! The model checker over the production engine: see `machine.rs` for what may happen, `properties.rs` for what must hold.
 //!
 //! This runs small bounds. The larger ones are `cargo run --release --example check_model -- --ci` and `-- --long`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    reason = "a test; the example uses the rest"
+)]
 
 mod check;
 mod configurations;
 mod daemon;
 mod fixture;
 mod machine;
+#[cfg(feature = "proof")]
+mod mutants;
 mod network;
 mod properties;
 mod provider;
 mod trace;
 
-use check::{Found, check};
-use machine::Bounds;
+use check::check;
+use configurations::{CANARY, TEST};
 
 #[test]
-fn every_invariant_holds_in_the_small_model() {
-    let bounds = Bounds { grants: 1, crashes: 1, kills: 1, lost: 1, ..Bounds::CALM };
-    let found = check(bounds, 2, Some(40_000));
-    println!("{found}");
-    assert!(found.failures.is_empty(), "{found}");
+fn every_invariant_holds_in_the_small_models() {
+    let _turn = turn();
+    for configuration in TEST {
+        let found = check(configuration.bounds, 2, configuration.limit);
+        println!("{}: {}\n{found}", configuration.name, configuration.what);
+        assert!(found.failures.is_empty(), "{}: {found}", configuration.name);
+    }
 }
 
 #[test]
 fn the_planted_fault_is_found() {
-    let bounds = Bounds { kills: 1, follow: 0, acknowledges_early: true, ..Bounds::CALM };
-    let found: Found = check(bounds, 1, None);
-    println!("{found}");
-    assert!(found.failures.iter().any(|f| f.property.starts_with("S2 ")), "{found}");
+    let _turn = turn();
+    let found = check(CANARY.bounds, 1, CANARY.limit);
+    assert!(found.failures.iter().any(|failure| failure.property.starts_with("S2 ")), "{found}");
+}
+
+/// Guards are removed for the whole process, so that every test of this file waits for its turn.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn turn() -> std::sync::MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A new guard gets a mutant, or a reason why it has none.
+#[cfg(feature = "proof")]
+#[test]
+fn every_guard_has_a_mutant_or_a_reason() {
+    use wavegate::guard::Guard;
+    let removed = |guard: &Guard| mutants::MUTANTS.iter().any(|mutant| mutant.guards.contains(guard));
+    let excused = |guard: &Guard| mutants::UNSEEN.iter().any(|(unseen, _)| unseen == guard);
+    for guard in Guard::ALL {
+        assert!(removed(guard) != excused(guard), "{}", guard.name());
+    }
+}
+
+#[cfg(feature = "proof")]
+#[test]
+fn every_mutant_is_found() {
+    let _turn = turn();
+    let mut survivors = Vec::new();
+    for mutant in mutants::MUTANTS {
+        let found = mutant.check();
+        println!("{} -> {:?}\n{found}", mutant.name(), mutant.breaks);
+        if !mutant.is_killed(&found) {
+            survivors.push(mutant.name());
+        }
+    }
+    assert!(survivors.is_empty(), "no invariant is broken without {survivors:?}");
 }

@@ -4,7 +4,7 @@
 use crate::fixture::{FIXTURE, STACKS, target_number, wave_of};
 use crate::machine::{Machine, World};
 use crate::network::{Letter, Wire};
-use crate::provider::{Alarm, Content, Provider, Stack};
+use crate::provider::{Alarm, CfnSet, Content, Provider, Stack, described};
 use stateright::Property;
 use std::sync::LazyLock;
 use wavegate::engine::decide::{self, Input, Refusal};
@@ -13,7 +13,7 @@ use wavegate::engine::session::Session;
 use wavegate::model::event::{Direction, Event, Operation, OperationCall, Outcome, RestoredBy, Settlement};
 use wavegate::model::halt::{KillMode, StuckReason};
 use wavegate::model::ids::Digest;
-use wavegate::model::stack::{DescribedChangeSet, RestorePoint, StackStatus};
+use wavegate::model::stack::{RestorePoint, StackStatus};
 use wavegate::model::state::{Phase, Rollout, RolloutPhase, State, Target};
 use wavegate::model::time::Now;
 
@@ -85,18 +85,23 @@ fn captured(target: &Target) -> Option<Content> {
     all.into_iter().find(|content| FIXTURE.templates[*content as usize] == record.template)
 }
 
-/// The approval digest of a change set, by stack, from and to.
-static DIGESTS: LazyLock<Vec<[[Digest; 3]; 3]>> = LazyLock::new(|| (0..STACKS).map(digests).collect());
-
-fn digests(n: usize) -> [[Digest; 3]; 3] {
+/// The approval digest of a change set, by stack, from, to and drift.
+static DIGESTS: LazyLock<Vec<Digest>> = LazyLock::new(|| {
     let all = [Content::Original, Content::Ours, Content::Foreign];
-    all.map(|from| {
-        all.map(|to| {
-            let described: DescribedChangeSet = crate::provider::described(n, from, to);
+    let mut digests = Vec::new();
+    for n in 0..STACKS {
+        for (from, to) in all.into_iter().flat_map(|from| all.map(|to| (from, to))) {
             let template = FIXTURE.templates[to as usize].digest();
-            described.approval_digest(template, None, false).expect("a digest")
-        })
-    })
+            let digest = |drifted| described(n, from, to, drifted).approval_digest(template, None, false);
+            digests.extend([false, true].map(digest).map(|digest| digest.expect("a digest")));
+        }
+    }
+    digests
+});
+
+/// The digest that an approval of this change set has.
+fn digest_of(n: usize, set: &CfnSet) -> &'static Digest {
+    &DIGESTS[((n * 3 + set.from as usize) * 3 + set.to as usize) * 2 + usize::from(set.drifted)]
 }
 
 /// At the append of an event, with the state before it: S9, S11, S13 and S14.
@@ -176,7 +181,7 @@ pub fn at_effect(journal: &State, provider: &Provider, before: &Stack, letter: &
                 // Recorded as not started, and now it starts.
                 | mark(op.is_none(), Broken::S9)
                 | match forward {
-                    true => forward_effect(journal, known, op, set.from, set.to, before, letter.stack),
+                    true => forward_effect(journal, known, op, set, before, letter.stack),
                     false => reverse_effect(journal, provider, known, set.to, before, letter.stack),
                 }
         }
@@ -193,19 +198,18 @@ fn forward_effect(
     journal: &State,
     known: &Target,
     op: Option<&Operation>,
-    from: Content,
-    to: Content,
+    set: &CfnSet,
     before: &Stack,
     n: usize,
 ) -> u32 {
     let Some(rollout) = rollout(journal) else { return Broken::S3 };
     let gates = (0..wave_of(n)).all(|wave| rollout.gates.contains(&wave)) && rollout.plan_digest == FIXTURE.digest;
     let killed = journal.kills_on(rollout).any(|kill| kill.acknowledged);
-    let digest = &DIGESTS[n][from as usize][to as usize];
+    let digest = digest_of(n, set);
     let compared = op.is_none_or(
         |op| matches!(&op.call, OperationCall::ExecuteChangeSet { digest: compared, .. } if compared == digest),
     );
-    let approved = to == Content::Ours && known.approved.as_ref() == Some(digest) && compared;
+    let approved = set.to == Content::Ours && known.approved.as_ref() == Some(digest) && compared;
     mark(!gates, Broken::S1)
         | mark(killed, Broken::S2)
         | mark(!approved, Broken::S5)

@@ -57,6 +57,8 @@ pub struct CfnSet {
     pub from: Content,
     /// What it makes of the stack.
     pub to: Content,
+    /// The preview was made after a drift.
+    pub drifted: bool,
     /// It is being executed.
     pub executing: bool,
     /// Of the leader who made it.
@@ -79,6 +81,8 @@ pub struct Stack {
     pub content: Content,
     /// Its status.
     pub status: StackStatus,
+    /// Resources have drifted: the same change has another preview, and nothing else shows it.
+    pub drifted: bool,
     /// Moves on with every operation: `LastUpdatedTime`.
     pub updated: u8,
     /// Change sets made so far.
@@ -112,6 +116,7 @@ impl Default for Provider {
         let stack = Arc::new(Stack {
             content: Content::Original,
             status: StackStatus::CreateComplete,
+            drifted: false,
             updated: 0,
             made: 0,
             sets: Vec::new(),
@@ -239,6 +244,7 @@ impl Stack {
             arn: Arc::clone(&arn),
             from: self.content,
             to,
+            drifted: self.drifted,
             executing: false,
             epoch,
         });
@@ -249,7 +255,7 @@ impl Stack {
     fn describe(&self, n: usize, wanted: &str, with_template: bool) -> Reply {
         let Some(at) = self.set(wanted) else { return Err(error("DescribeChangeSet", Kind::NotFound)) };
         let set = &self.sets[at];
-        let mut described = described(n, set.from, set.to);
+        let mut described = described(n, set.from, set.to, set.drifted);
         described.arn = set.arn.to_string();
         described.name = set.name.to_string();
         if set.executing {
@@ -272,7 +278,7 @@ impl Stack {
 }
 
 /// A change set of that stack which is not being executed.
-pub fn described(n: usize, from: Content, to: Content) -> DescribedChangeSet {
+pub fn described(n: usize, from: Content, to: Content, drifted: bool) -> DescribedChangeSet {
     let empty = from == to;
     DescribedChangeSet {
         arn: String::new(),
@@ -284,15 +290,15 @@ pub fn described(n: usize, from: Content, to: Content) -> DescribedChangeSet {
         parameters: BTreeMap::new(),
         tags: BTreeMap::new(),
         capabilities: Default::default(),
-        preview: Preview { changes: vec![change(from, to)] },
+        preview: Preview { changes: vec![change(from, to, drifted)] },
     }
 }
 
 /// The provider's list of changes depends on what the stack held and on what it is to hold.
-fn change(from: Content, to: Content) -> ResourceChange {
+fn change(from: Content, to: Content, drifted: bool) -> ResourceChange {
     ResourceChange {
         action: ResourceAction::Modify,
-        logical_id: format!("{from:?}{to:?}"),
+        logical_id: format!("{from:?}{to:?}{}", if drifted { "Drifted" } else { "" }),
         physical_id: None,
         resource_type: String::new(),
         replacement: None,
