@@ -41,21 +41,25 @@ mod trace;
 
 use configurations::{CANARY, Configuration};
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let chosen: &[Configuration] = match wanted.first().map(String::as_str) {
-        Some("--ci") => configurations::CI,
-        Some("--long") => configurations::LONG,
-        Some("--one") => {
-            let named = configurations::ALL.iter().flat_map(|list| list.iter());
-            match named.into_iter().find(|c| Some(c.name) == wanted.get(1).map(String::as_str)) {
-                Some(one) => std::slice::from_ref(one),
-                None => return usage(),
-            }
-        }
+    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    let seconds = wanted.iter().position(|word| word == "--seconds").map(|at| wanted.split_off(at));
+    let limit = seconds.and_then(|words| words.get(1)?.parse().ok()).map(Duration::from_secs);
+    let one;
+    let chosen: &[Configuration] = match (wanted.first().map(String::as_str), wanted.get(1)) {
+        (Some("--ci"), None) => configurations::CI,
+        (Some("--long"), None) => configurations::LONG,
         #[cfg(feature = "proof")]
-        Some("--mutants") => return check_mutants(wanted.get(1).map(String::as_str)),
+        (Some("--mutants"), name) => return check_mutants(name.map(String::as_str)),
+        (Some("--one"), Some(name)) => match find(name) {
+            Some(found) => {
+                one = [found];
+                &one
+            }
+            None => return usage(),
+        },
         _ => return usage(),
     };
     println!("planted fault: ");
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
     let (mut unique, mut generated) = (0, 0);
     for configuration in chosen {
         println!("{}: {}", configuration.name, configuration.what);
-        let found = check::check(configuration.bounds, threads(), configuration.limit);
+        let found = check::check(configuration.bounds, threads(), limit);
         println!("{found}");
         good &= found.failures.is_empty();
         unique += found.unique;
@@ -78,6 +82,13 @@ fn main() -> ExitCode {
     missed.retain(|property| !reached.contains(property));
     println!("together: {unique} unique states, {generated} generated; never reached: {missed:?}");
     if good && (missed.is_empty() || chosen.len() == 1) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A configuration by its name, or by its bounds.
+fn find(name: &str) -> Option<Configuration> {
+    let named = configurations::ALL.iter().flat_map(|list| list.iter()).find(|known| known.name == name).copied();
+    let given = || configurations::parse(name).map(|bounds| Configuration { name: "given", what: "", bounds });
+    named.or_else(given)
 }
 
 /// Removes one guard at a time; each must be missed.
@@ -102,6 +113,6 @@ fn threads() -> usize {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("say --ci, --long, or --one NAME");
+    eprintln!("say --ci, --long, or --one NAME or grants=1,lost=1 …; --seconds N ends it");
     ExitCode::FAILURE
 }

@@ -391,7 +391,10 @@ impl Session {
         for (rollout, watch) in watches {
             let Watch { outstanding, round, next: _, last, judgement: _, unreadable, phase } = watch;
             (rollout, outstanding.len(), last.is_some(), (*unreadable).min(TRIES)).hash(into);
-            HashDebug(into).put(&(round, phase));
+            phase.map(|phase| format!("{phase:?}")).hash(into);
+            if round.is_some() {
+                HashDebug(into).put(round);
+            }
         }
         wants.len().hash(into);
     }
@@ -426,8 +429,8 @@ impl Work {
         (empty_looks, reverting, cancel_sent).hash(into);
         // A view that is older than the phase is never looked at again.
         let view = view.as_ref().filter(|(_, at)| at >= since);
-        view.map(|(_, at)| *looked_at == Some(*at)).hash(into);
-        HashDebug(into).put(&(error, view.map(|(view, _)| view)));
+        view.map(|(view, at)| (view, *looked_at == Some(*at))).hash(into);
+        error.hash(into);
         if described.is_some() || resources.is_some() || record.is_some() || trace.is_some() {
             HashDebug(into).put(&(described, resources, record, trace));
         }

@@ -27,7 +27,7 @@ pub enum Direction {
 }
 
 /// One provider operation on one target: at most one for each attempt (S8).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Operation {
     /// Which way.
     pub direction: Direction,
@@ -46,7 +46,7 @@ pub struct Operation {
 }
 
 /// What an operation executes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationCall {
     /// A change set, by ARN.
@@ -69,7 +69,7 @@ pub enum OperationCall {
 }
 
 /// What a target's preparation left at the provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prepared {
     /// A change set, ready to execute.
@@ -89,7 +89,7 @@ pub enum Prepared {
 }
 
 /// What a stack looked like when we left it: only that is reverted (S15).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Left {
     /// `StackRecord::content_digest`; none: the stack is gone.
     pub content: Option<Digest>,
@@ -100,7 +100,7 @@ pub struct Left {
 }
 
 /// How a target ended, proven by a read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "as")]
 pub enum Settlement {
     /// The change is in place.
@@ -125,7 +125,7 @@ pub enum Settlement {
 }
 
 /// Who put a target back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RestoredBy {
     /// The provider's own rollback of a failing or cancelled operation.

@@ -257,7 +257,7 @@ pub enum RevertReason {
 }
 
 /// Why a target cannot be settled without a person.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
 pub enum StuckReason {
     /// The stack is not as the rollout left it: somebody else changed it, and it is not overwritten (S15).

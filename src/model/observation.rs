@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A provider's call that did not give an answer we can use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[error("{operation}: {kind}{}{message}", if code.is_empty() { ": ".to_owned() } else { format!(" ({code}): ") })]
 pub struct ProviderError {
     /// The API operation, as `ExecuteChangeSet`.
@@ -69,7 +69,7 @@ pub struct OperationTrace {
 }
 
 /// A resource that an operation could not change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ResourceFailure {
     /// Its name in the template.
     pub logical_id: String,

@@ -25,7 +25,7 @@ impl fmt::Display for Scope {
 }
 
 /// A template's exact bytes with their digest. Serialized as the text alone; the digest is made anew when it is read.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "Arc<str>", into = "Arc<str>")]
 pub struct Template {
     digest: Digest,
@@ -217,7 +217,7 @@ provider_words!(
 );
 
 /// A parameter as the provider shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ParameterView {
     /// The value; `****` for a `NoEcho` parameter.
     pub value: String,
@@ -234,7 +234,7 @@ impl ParameterView {
 }
 
 /// The alarms that make CloudFormation itself roll an operation back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RollbackConfiguration {
     /// Alarm ARNs with their types, in the provider's order.
     pub triggers: Vec<(String, String)>,
@@ -243,7 +243,7 @@ pub struct RollbackConfiguration {
 }
 
 /// A stack as `DescribeStacks` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StackView {
     /// The stack's ARN: unlike its name it is never used again after a deletion.
     pub stack_id: String,
@@ -279,7 +279,7 @@ impl StackView {
 }
 
 /// All that is needed to put one target back, captured before it is touched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RestorePoint {
     /// There was no stack: to restore is to delete what the rollout created.
@@ -289,7 +289,7 @@ pub enum RestorePoint {
 }
 
 /// A stack with its template: what proofs compare.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StackRecord {
     /// As described.
     pub view: StackView,
@@ -374,7 +374,7 @@ pub struct ChangeSetInputs {
 }
 
 /// One resource's change in a preview.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceChange {
     /// What happens to it.
     pub action: ResourceAction,
@@ -423,7 +423,7 @@ impl Preview {
 }
 
 /// Resources of a preview, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PreviewCounts {
     /// Added or imported.
     pub added: u32,

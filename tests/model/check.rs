@@ -38,19 +38,19 @@ pub struct Failure {
     pub story: String,
 }
 
-/// Visits every state within the bounds, or about so many generated ones. With one thread the first failure is a shortest one.
-pub fn check(bounds: Bounds, threads: usize, limit: Option<usize>) -> Found {
+/// Visits every state within the bounds, or as many as the time allows. With one thread the first failure is a shortest one.
+pub fn check(bounds: Bounds, threads: usize, limit: Option<Duration>) -> Found {
     let machine = Machine { bounds };
     let begin = now();
     let builder = machine.clone().checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
     let builder = match limit {
-        Some(limit) => builder.target_state_count(limit),
+        Some(limit) => builder.timeout(limit),
         None => builder,
     };
     if threads == 1 {
-        report(&machine, builder.spawn_bfs().join(), begin)
+        report(&machine, builder.spawn_bfs().join(), begin, limit)
     } else {
-        report(&machine, builder.spawn_dfs().join(), begin)
+        report(&machine, builder.spawn_dfs().join(), begin, limit)
     }
 }
 
@@ -59,7 +59,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn report(machine: &Machine, checker: impl Checker<Machine>, begin: Instant) -> Found {
+fn report(machine: &Machine, checker: impl Checker<Machine>, begin: Instant, limit: Option<Duration>) -> Found {
     let mut failures = Vec::new();
     let (mut reached, mut missed) = (Vec::new(), Vec::new());
     let mut discoveries = checker.discoveries();
@@ -77,7 +77,7 @@ fn report(machine: &Machine, checker: impl Checker<Machine>, begin: Instant) -> 
         depth: checker.max_depth(),
         took: begin.elapsed(),
         memory: memory(),
-        complete: checker.is_done(),
+        complete: limit.is_none_or(|limit| begin.elapsed() < limit),
         failures,
         reached,
         missed,

@@ -13,8 +13,6 @@ pub struct Configuration {
     pub what: &'static str,
     /// How often.
     pub bounds: Bounds,
-    /// Generated states after which it is given up; none: all of them are visited.
-    pub limit: Option<usize>,
 }
 
 /// The planted fault: a kill is acknowledged before its fences are up. Every run must find it (S2).
@@ -22,11 +20,10 @@ pub const CANARY: Configuration = Configuration {
     name: "canary",
     what: "a planted fault",
     bounds: Bounds { kills: 1, acknowledges_early: true, follow: 0, ..Bounds::CALM },
-    limit: None,
 };
 
 const fn all(name: &'static str, what: &'static str, bounds: Bounds) -> Configuration {
-    Configuration { name, what, bounds, limit: None }
+    Configuration { name, what, bounds }
 }
 
 /// Under `cargo test`, where everything is ten times slower.
@@ -89,3 +86,33 @@ pub const LONG: &[Configuration] = &[all(
 
 /// All lists.
 pub const ALL: &[&[Configuration]] = &[TEST, CI, LONG];
+
+/// Bounds from the command line, as `grants=1,lost=2,zombies`.
+pub fn parse(text: &str) -> Option<Bounds> {
+    let mut bounds = Bounds::CALM;
+    for part in text.split(',') {
+        let (name, number) = part.split_once('=').unwrap_or((part, "1"));
+        let number: u8 = number.parse().ok()?;
+        match name {
+            "calm" => {}
+            "grants" => bounds.grants = number,
+            "crashes" => bounds.crashes = number,
+            "kills" => bounds.kills = number,
+            "pause" => bounds.modes = &[KillMode::Pause],
+            "halt" => bounds.modes = &[KillMode::Halt],
+            "revert" => bounds.modes = &[KillMode::Revert],
+            "orders" => bounds.orders = number,
+            "lost" => bounds.lost = number,
+            "throttled" => bounds.throttled = number,
+            "failures" => bounds.failures = number,
+            "rollback_failures" => bounds.rollback_failures = number,
+            "edits" => bounds.edits = number,
+            "drifts" => bounds.drifts = true,
+            "alarms" => bounds.alarms = number,
+            "zombies" => bounds.zombies = true,
+            "follow" => bounds.follow = number.into(),
+            _ => return None,
+        }
+    }
+    Some(bounds)
+}

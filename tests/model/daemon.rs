@@ -8,8 +8,8 @@ use crate::machine::World;
 use crate::network::{Letter, Message, Stage, Wire};
 use crate::properties::{self, Broken};
 use crate::provider::Content;
-use std::fmt::{self, Write as _};
-use std::hash::{Hash, Hasher};
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use wavegate::engine::decide::{self, Input};
@@ -50,7 +50,7 @@ impl Memory {
     }
 
     fn hash_target(&self, n: usize) -> u64 {
-        self.state.rollouts.values().next().map_or(0, |r| debug_hash(&r.targets.get(&FIXTURE.ids[n])))
+        self.state.rollouts.values().next().map_or(0, |r| hash_of(&r.targets.get(&FIXTURE.ids[n])))
     }
 
     /// Everything besides the targets. The newest judgement and the reason of a revert are for people: no decision reads them.
@@ -81,18 +81,15 @@ impl Hash for Memory {
     }
 }
 
-/// The hash of what `Debug` shows: complete for every production type, also those that hold floats.
+/// The hash of what `Debug` shows: for production types that hold floats.
 fn debug_hash(value: &impl fmt::Debug) -> u64 {
-    struct Into(std::hash::DefaultHasher);
-    impl fmt::Write for Into {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.write(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut into = Into(std::hash::DefaultHasher::new());
-    let _ = write!(into, "{value:?}");
-    into.0.finish()
+    hash_of(&format!("{value:?}"))
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A process.
@@ -103,7 +100,8 @@ pub struct Daemon {
     /// What it believes the journal says.
     pub memory: Arc<Memory>,
     session: Session,
-    hash: u64,
+    /// Of the session.
+    pub hash: u64,
     steps: u32,
 }
 
@@ -118,6 +116,13 @@ impl Hash for Daemon {
     fn hash<H: Hasher>(&self, into: &mut H) {
         (self.epoch, self.hash).hash(into);
         self.memory.hash(into);
+    }
+}
+
+impl Memory {
+    /// A number by which states can be sampled.
+    pub fn sample(&self) -> u64 {
+        self.targets.iter().fold(self.rest, |all, part| all.rotate_left(7) ^ part)
     }
 }
 
@@ -192,7 +197,7 @@ pub fn run(
         return (stepped, None);
     }
     daemon.steps += 1;
-    let mut hasher = std::hash::DefaultHasher::new();
+    let mut hasher = DefaultHasher::new();
     daemon.session.hash_what_counts(&mut hasher);
     daemon.hash = hasher.finish();
     (stepped, Some(daemon))

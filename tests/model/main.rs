@@ -29,7 +29,7 @@ use configurations::{CANARY, TEST};
 fn every_invariant_holds_in_the_small_models() {
     let _turn = turn();
     for configuration in TEST {
-        let found = check(configuration.bounds, 2, configuration.limit);
+        let found = check(configuration.bounds, 2, None);
         println!("{}: {}\n{found}", configuration.name, configuration.what);
         assert!(found.failures.is_empty(), "{}: {found}", configuration.name);
     }
@@ -38,7 +38,7 @@ fn every_invariant_holds_in_the_small_models() {
 #[test]
 fn the_planted_fault_is_found() {
     let _turn = turn();
-    let found = check(CANARY.bounds, 1, CANARY.limit);
+    let found = check(CANARY.bounds, 1, None);
     assert!(found.failures.iter().any(|failure| failure.property.starts_with("S2 ")), "{found}");
 }
 

@@ -16,7 +16,7 @@ use crate::model::stack::{PreviewCounts, ResourceChange, RestorePoint, StackStat
 use std::sync::Arc;
 
 /// One target.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub struct Target {
     /// Where it stands.
     pub phase: Phase,
@@ -49,7 +49,7 @@ pub struct Target {
 }
 
 /// Where a target stands.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub enum Phase {
     /// Nothing is known of it yet.
     #[default]
