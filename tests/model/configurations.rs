@@ -28,31 +28,44 @@ const fn all(name: &'static str, what: &'static str, bounds: Bounds) -> Configur
 
 /// Under `cargo test`, where everything is ten times slower.
 pub const TEST: &[Configuration] = &[
-    all("crash", "one crash, one takeover", Bounds { grants: 1, crashes: 1, ..Bounds::CALM }),
-    all(
-        "kill",
-        "one kill by halt, one lost call",
-        Bounds { kills: 1, modes: &[KillMode::Halt], lost: 1, ..Bounds::CALM },
-    ),
+    all("crash", "a crash, a takeover", Bounds { grants: 1, crashes: 1, ..Bounds::CALM }),
+    all("health", "a change of the alarm", Bounds { alarms: 1, ..Bounds::CALM }),
 ];
 
 /// In continuous integration.
 pub const CI: &[Configuration] = &[
-    all("takeover", "two takeovers, a crash, a lost call", Bounds { grants: 2, crashes: 1, lost: 1, ..Bounds::CALM }),
+    all("takeover", "a takeover, a crash, a lost call", Bounds { grants: 1, crashes: 1, lost: 1, ..Bounds::CALM }),
+    all("takeovers", "two takeovers, a crash", Bounds { grants: 2, crashes: 1, ..Bounds::CALM }),
+    all("kill", "a kill, a lost call", Bounds { kills: 1, lost: 1, ..Bounds::CALM }),
+    all("kill over", "a kill, a takeover", Bounds { kills: 1, grants: 1, ..Bounds::CALM }),
+    all("kills", "two kills, an order", Bounds { kills: 2, orders: 1, ..Bounds::CALM }),
+    all("health", "an alarm, a failure", Bounds { alarms: 2, failures: 1, ..Bounds::CALM }),
+    all("edit", "a person's edit, a revert", Bounds { edits: 1, kills: 1, modes: &[KillMode::Revert], ..Bounds::CALM }),
+    all("edit over", "a person's edit, a crash", Bounds { edits: 1, crashes: 1, grants: 1, ..Bounds::CALM }),
+    all("drift", "a drift, a takeover", Bounds { edits: 1, drifts: true, grants: 1, ..Bounds::CALM }),
     all(
-        "killed",
+        "rollback",
+        "a rollback fails",
+        Bounds { rollback_failures: 1, kills: 1, lost: 1, modes: &[KillMode::Halt], ..Bounds::CALM },
+    ),
+    all(
+        "zombie",
+        "a deposed daemon goes on",
+        Bounds { zombies: true, grants: 1, kills: 1, modes: &[KillMode::Halt], ..Bounds::CALM },
+    ),
+];
+
+/// By hand, in a quarter of an hour.
+pub const LONG: &[Configuration] = &[
+    all(
+        "kill, lost, over",
         "a kill, a takeover, a crash, a lost call",
         Bounds { kills: 1, grants: 1, crashes: 1, lost: 1, ..Bounds::CALM },
     ),
     all(
-        "health",
-        "two changes of the alarm, a failure, a crash",
-        Bounds { alarms: 2, failures: 1, crashes: 1, grants: 1, ..Bounds::CALM },
-    ),
-    all(
-        "edits",
-        "a person's edit, a kill, a failed rollback",
-        Bounds { edits: 1, drifts: true, kills: 1, rollback_failures: 1, failures: 1, ..Bounds::CALM },
+        "health, kill, over",
+        "an alarm, a failure, a kill, a takeover",
+        Bounds { alarms: 1, failures: 1, kills: 1, grants: 1, crashes: 1, ..Bounds::CALM },
     ),
     all(
         "orders",
@@ -60,29 +73,16 @@ pub const CI: &[Configuration] = &[
         Bounds { kills: 2, orders: 2, throttled: 1, ..Bounds::CALM },
     ),
     all(
-        "zombie",
-        "a deposed daemon that has not found out",
-        Bounds { zombies: true, grants: 1, lost: 1, ..Bounds::CALM },
+        "edits",
+        "two edits, a kill, a failed rollback",
+        Bounds { edits: 2, drifts: true, kills: 1, rollback_failures: 1, failures: 1, ..Bounds::CALM },
+    ),
+    all(
+        "takeovers, lost",
+        "three takeovers, two crashes, two lost calls",
+        Bounds { grants: 3, crashes: 2, lost: 2, ..Bounds::CALM },
     ),
 ];
-
-/// By hand, in some minutes.
-pub const LONG: &[Configuration] = &[all(
-    "everything",
-    "one of each",
-    Bounds {
-        kills: 1,
-        grants: 1,
-        crashes: 1,
-        lost: 1,
-        throttled: 1,
-        failures: 1,
-        alarms: 1,
-        orders: 1,
-        edits: 1,
-        ..Bounds::CALM
-    },
-)];
 
 /// All lists.
 pub const ALL: &[&[Configuration]] = &[TEST, CI, LONG];
@@ -109,6 +109,7 @@ pub fn parse(text: &str) -> Option<Bounds> {
             "edits" => bounds.edits = number,
             "drifts" => bounds.drifts = true,
             "alarms" => bounds.alarms = number,
+            "slow" => bounds.slow_creates = true,
             "zombies" => bounds.zombies = true,
             "follow" => bounds.follow = number.into(),
             _ => return None,

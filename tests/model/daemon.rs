@@ -321,8 +321,13 @@ impl Run<'_> {
         let reply = match &effect.call {
             Call::CreateChangeSet { stack, name, inputs } => {
                 let to = content_of(inputs.template.as_ref());
-                let reply: Reply = self.world.provider.create(stack, name, to, self.daemon.epoch);
-                Some(Input::Reply(effect.id, reply))
+                if self.world.bounds.slow_creates {
+                    let wire = Wire::Create { name: name.clone(), to, arn: None };
+                    self.send(effect.clone(), number(stack), wire)
+                } else {
+                    let reply: Reply = self.world.provider.create(number(stack), name, to, self.daemon.epoch);
+                    Some(Input::Reply(effect.id, reply))
+                }
             }
             Call::DeleteChangeSet { stack, change_set, .. } => {
                 let wire = Wire::Fence { change_set: change_set.clone() };

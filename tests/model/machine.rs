@@ -41,6 +41,8 @@ pub struct Bounds {
     pub drifts: bool,
     /// Changes of the alarm.
     pub alarms: u8,
+    /// Change sets are made by calls that travel like the others, instead of at once.
+    pub slow_creates: bool,
     /// A deposed daemon goes on until it finds out. It does so before it writes or sends anything, so that leaving it out
     /// changes nothing as long as those checks hold.
     pub zombies: bool,
@@ -65,6 +67,7 @@ impl Bounds {
         edits: 0,
         drifts: false,
         alarms: 0,
+        slow_creates: false,
         zombies: false,
         follow: 64,
         acknowledges_early: false,
@@ -453,7 +456,7 @@ impl World {
             }
             _ => match message.letter.reply() {
                 Some(reply) => reply,
-                None => message.letter.clone().arrive(self),
+                None => message.letter.arrive(self),
             },
         };
         let inputs = message.input(reply);

@@ -2,7 +2,7 @@
 
 use crate::machine::World;
 use crate::properties;
-use crate::provider::error;
+use crate::provider::{Content, error};
 use std::hash::{Hash, Hasher};
 use wavegate::engine::decide::Input;
 use wavegate::engine::effect::{Answer, EffectId, Reply};
@@ -32,6 +32,15 @@ pub enum Wire {
     Continue {
         /// With this token.
         token: Token,
+    },
+    /// `CreateChangeSet`.
+    Create {
+        /// Of this name.
+        name: String,
+        /// With this content.
+        to: Content,
+        /// What it was answered with.
+        arn: Option<String>,
     },
     /// `DescribeAlarms`: a read, but one during which much may happen.
     Alarms,
@@ -82,7 +91,7 @@ impl Hash for Message {
     }
 }
 
-const REFUSALS: [Kind; 2] = [Kind::Rejected, Kind::NotFound];
+const REFUSALS: [Kind; 3] = [Kind::Rejected, Kind::NotFound, Kind::AlreadyExists];
 
 impl Letter {
     fn operation(&self) -> &'static str {
@@ -91,12 +100,20 @@ impl Letter {
             Wire::Fence { .. } => "DeleteChangeSet",
             Wire::Cancel => "CancelUpdateStack",
             Wire::Continue { .. } => "ContinueUpdateRollback",
+            Wire::Create { .. } => "CreateChangeSet",
             Wire::Alarms => "DescribeAlarms",
         }
     }
 
     /// The call has its effect, if it still can. Every invariant that speaks of effects is checked here.
-    pub fn arrive(&self, world: &mut World) -> Reply {
+    pub fn arrive(&mut self, world: &mut World) -> Reply {
+        if let Wire::Create { name, to, arn } = &mut self.wire {
+            let reply = world.provider.create(self.stack, name, *to, self.epoch);
+            if let Ok(Answer::Created(made)) = &reply {
+                *arn = Some(made.clone());
+            }
+            return reply;
+        }
         let before = world.provider.stacks[self.stack].clone();
         let stack = world.provider.stack(self.stack);
         let reply = match &self.wire {
@@ -104,6 +121,7 @@ impl Letter {
             Wire::Fence { change_set } => stack.delete_set(change_set),
             Wire::Cancel => stack.cancel(),
             Wire::Continue { token } => stack.continue_rollback(token),
+            Wire::Create { .. } => return Ok(Answer::Done),
             Wire::Alarms => world
                 .provider
                 .read(&wavegate::engine::effect::Call::ReadAlarms(Vec::new()))
@@ -129,7 +147,10 @@ impl Letter {
     /// The answer that is on its way.
     pub fn reply(&self) -> Option<Reply> {
         match self.stage {
-            Stage::Answered(None) => Some(Ok(Answer::Done)),
+            Stage::Answered(None) => Some(Ok(match &self.wire {
+                Wire::Create { arn: Some(arn), .. } => Answer::Created(arn.clone()),
+                _ => Answer::Done,
+            })),
             Stage::Answered(Some(at)) => Some(self.fails(REFUSALS[usize::from(at)])),
             Stage::Sent | Stage::Orphan => None,
         }
@@ -148,7 +169,7 @@ impl Letter {
             Wire::Fence { change_set } => {
                 change_set.starts_with("arn:") && !stack.sets.iter().any(|set| *set.arn == **change_set)
             }
-            Wire::Cancel | Wire::Continue { .. } => false,
+            Wire::Cancel | Wire::Continue { .. } | Wire::Create { .. } => false,
             Wire::Alarms => true,
         }
     }

@@ -14,7 +14,7 @@ use wavegate::model::stack::{
 };
 
 /// What a stack, or a change set, holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Content {
     /// As it was before the rollout.
     Original,
@@ -316,8 +316,7 @@ impl Provider {
     }
 
     /// `CreateChangeSet`.
-    pub fn create(&mut self, stack: &StackName, name: &str, to: Content, epoch: u64) -> Reply {
-        let n = number(stack);
+    pub fn create(&mut self, n: usize, name: &str, to: Content, epoch: u64) -> Reply {
         let reply = self.stack(n).create(n, name, to, epoch);
         if reply.is_ok() {
             self.newest = self.newest.max(epoch);
