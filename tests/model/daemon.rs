@@ -166,6 +166,8 @@ pub struct Run<'a> {
     /// The daemon leads and its memory is the journal: one copy serves as both.
     shared: bool,
     points: u8,
+    /// Rounds of answers so far: each is later than the one before, by less than any timer.
+    rounds: u64,
     cut: Option<u8>,
     sink: &'a mut dyn Sink,
 }
@@ -186,7 +188,7 @@ pub fn run(
     if shared {
         world.durable = Arc::clone(&NOTHING);
     }
-    let mut run = Run { world, daemon, shared, points: 0, cut, sink };
+    let mut run = Run { world, daemon, shared, points: 0, rounds: 0, cut, sink };
     let ended = run.go(events, inputs).map_or_else(|ended| ended, |()| Ended::AtRest);
     let Run { world, mut daemon, shared, points, .. } = run;
     let stepped = Stepped { ended, points };
@@ -206,7 +208,8 @@ pub fn run(
 impl Run<'_> {
     /// Time is such that every timer has run out since the last step.
     fn now(&self) -> Now {
-        Now { wall: AT, monotonic: Duration::from_secs(3_600) * (self.daemon.steps + 1) }
+        let step = Duration::from_secs(3_600) * (self.daemon.steps + 1);
+        Now { wall: AT, monotonic: step + Duration::from_millis(self.rounds) }
     }
 
     fn go(&mut self, events: Vec<Event>, inputs: Vec<Input>) -> Result<(), Ended> {
@@ -227,6 +230,7 @@ impl Run<'_> {
             if !recorded && replies.is_empty() {
                 return Ok(());
             }
+            self.rounds += 1;
             for reply in replies {
                 self.react(reply)?;
             }
