@@ -196,6 +196,19 @@ fn described_revert(ctx: &Context<'_>, work: &mut Work, described: DescribedChan
     match &described.status {
         ChangeSetStatus::CreateComplete if described.execution_status == ExecutionStatus::Available => {
             let Some(original) = ctx.original() else { return Step::Nothing };
+            match is_still_as_left(ctx, work) {
+                Ok(true) => {}
+                // Given up; whether it is a conflict is decided anew from where the revert began.
+                Ok(false) => {
+                    let arn = described.arn.clone();
+                    work.described = Some((Box::new(described), None));
+                    return forward::give_up(ctx, work, &arn, "the stack changed before its change set was made");
+                }
+                Err(look) => {
+                    work.described = Some((Box::new(described), None));
+                    return look;
+                }
+            }
             match described.approval_digest(original.template.digest(), ctx.planned.scope.role.as_deref(), false) {
                 Ok(digest) => Step::event(Event::TargetPrepared {
                     rollout: ctx.rollout_id(),
@@ -240,6 +253,30 @@ fn described_revert(ctx: &Context<'_>, work: &mut Work, described: DescribedChan
             StuckReason::RevertFailed { status: StackStatus::Unknown(status.to_string()), failures: Vec::new() },
             described.status_reason.clone(),
         ),
+    }
+}
+
+/// INVARIANT: S15. CloudFormation gives up a change set when its stack changes, so a look after it was made shows whether it
+/// starts from what we left; what changed before it was made would be overwritten. `Err`: what must be read first.
+fn is_still_as_left(ctx: &Context<'_>, work: &Work) -> Result<bool, Step> {
+    let Some(left) = &ctx.target.left else { return Ok(false) };
+    if !guard::holds(Guard::OnlyWhatWeLeft) {
+        return Ok(true);
+    }
+    let view = match work.fresh_view() {
+        None => return Err(Step::View { at_once: true }),
+        Some(view) => view.filter(|view| view.status.is_settled_complete()),
+    };
+    let Some(view) = view else { return Ok(false) };
+    if view.stack_id == left.stack_id && view.last_updated == left.last_updated {
+        return Ok(true);
+    }
+    match &work.record {
+        Some(record) => Ok(record.content_digest().ok() == left.content),
+        None => {
+            let call = Call::ReadRecord { view: Box::new(view.clone()), with_policy: false };
+            Err(Step::Ask(Ask::Record, Class::Read, call))
+        }
     }
 }
 
