@@ -42,6 +42,11 @@ pub const CI: &[Configuration] = &[
     all("health", "an alarm, a failure", Bounds { alarms: 2, failures: 1, ..Bounds::CALM }),
     all("edit", "a person's edit, a revert", Bounds { edits: 1, kills: 1, modes: &[KillMode::Revert], ..Bounds::CALM }),
     all("edit over", "a person's edit, a crash", Bounds { edits: 1, crashes: 1, grants: 1, ..Bounds::CALM }),
+    all(
+        "slow edit",
+        "a person's edit while change sets are made, a revert",
+        Bounds { slow_creates: true, edits: 1, kills: 1, modes: &[KillMode::Revert], ..Bounds::CALM },
+    ),
     all("drift", "a drift, a takeover", Bounds { edits: 1, drifts: true, grants: 1, ..Bounds::CALM }),
     all(
         "rollback",
