@@ -165,6 +165,11 @@ impl Work {
     /// Files a reply. What it means is decided when the target is stepped next.
     pub fn file(&mut self, ask: Ask, reply: Reply, now: Duration) {
         self.busy = false;
+        // A look counts as fresh only when it is younger than the change set: what happens to the stack after that makes the change
+        // set obsolete, and what happened before it shows in the look.
+        if ask == Ask::Create || (ask == Ask::Describe && self.unsure_created) {
+            self.since = now;
+        }
         match (ask, reply) {
             (Ask::Record, Ok(Answer::Record(record))) => self.record = Some(record),
             (Ask::Resources, Ok(Answer::Resources(resources))) => self.resources = Some(resources),
