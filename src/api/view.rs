@@ -5,7 +5,7 @@ use crate::daemon::core::Core;
 use crate::model::event::{Outcome, Settlement};
 use crate::model::ids::{CellId, KillId, RolloutId, TargetId};
 use crate::model::stack::{PreviewCounts, ResourceChange};
-use crate::model::state::{KillState, Phase, Rollout, RolloutPhase, State, Target};
+use crate::model::state::{KillState, LastHealth, Phase, Rollout, RolloutPhase, State, Target};
 use crate::model::time::Millis;
 use crate::model::verdict::{Reading, Verdict};
 use serde::{Deserialize, Serialize};
@@ -175,8 +175,20 @@ pub fn kill(state: &State, kill: &KillState) -> KillView {
     }
 }
 
-/// One rollout.
+/// One rollout, with what this daemon has seen of its health.
 pub fn rollout(core: &Core, rollout: &Rollout, full: bool) -> RolloutView {
+    let recorded = recorded(core.state(), rollout, full);
+    let live = core.session().watches.get(&rollout.plan.rollout).and_then(|w| w.judgement.as_ref());
+    let live = live.map(|live| HealthView {
+        verdict: live.verdict,
+        findings: live.findings.iter().map(words::finding).collect(),
+        readings: live.readings.clone(),
+    });
+    RolloutView { health: live.or(recorded.health), ..recorded }
+}
+
+/// One rollout, by the records alone.
+pub fn recorded(state: &State, rollout: &Rollout, full: bool) -> RolloutView {
     let (phase, wave) = match rollout.phase {
         RolloutPhase::Previewing => ("previewing", None),
         RolloutPhase::Rolling { wave } => ("rolling", Some(wave)),
@@ -198,29 +210,19 @@ pub fn rollout(core: &Core, rollout: &Rollout, full: bool) -> RolloutView {
         hold: rollout.hold.as_ref().map(words::hold),
         revert: rollout.revert.as_ref().map(words::revert),
         waves: (0..plan.waves.len()).filter_map(|n| wave_view(rollout, n, full)).collect(),
-        health: health(core, rollout),
-        killed: core
-            .state()
+        health: rollout.health.as_ref().map(last_health),
+        killed: state
             .kill_on(rollout)
             .filter(|_| !rollout.is_ended())
             .map(|k| format!("{} ({}) by {}", k.kill.id, k.kill.mode, k.kill.by)),
     }
 }
 
-fn health(core: &Core, rollout: &Rollout) -> Option<HealthView> {
-    let live = core.session().watches.get(&rollout.plan.rollout).and_then(|w| w.judgement.as_ref());
-    match (live, &rollout.health) {
-        (Some(live), _) => Some(HealthView {
-            verdict: live.verdict,
-            findings: live.findings.iter().map(words::finding).collect(),
-            readings: live.readings.clone(),
-        }),
-        (None, Some(last)) => Some(HealthView {
-            verdict: last.verdict,
-            findings: last.findings.iter().map(words::finding).collect(),
-            readings: Vec::new(),
-        }),
-        (None, None) => None,
+fn last_health(last: &LastHealth) -> HealthView {
+    HealthView {
+        verdict: last.verdict,
+        findings: last.findings.iter().map(words::finding).collect(),
+        readings: Vec::new(),
     }
 }
 

@@ -126,7 +126,8 @@ pub fn stuck(reason: &StuckReason) -> Explained {
     }
 }
 
-fn resources(failures: &[ResourceFailure]) -> String {
+/// Failed resources in one line.
+pub fn resources(failures: &[ResourceFailure]) -> String {
     if failures.is_empty() {
         return "no resource named".into();
     }

@@ -54,6 +54,8 @@ pub enum Command {
     Revert(OrderArgs),
     /// Stop: everything, or one environment, region, cell, pipeline, agent or rollout
     Kill(KillArgs),
+    /// Read a journal from its first record to its last: verify it, and tell what happened; needs no daemon
+    Replay(ReplayArgs),
     /// Print the versions of this program and of the daemon
     Version,
 }
@@ -182,6 +184,22 @@ pub struct ResumeArgs {
     #[arg(long = "and", value_name = "NAME")]
     pub second: Option<String>,
 }
+
+/// `replay`
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = REPLAY_HELP)]
+pub struct ReplayArgs {
+    /// The journal, as `journal.db` of a state directory, or a copy of it (with the `-wal` file beside it, if there is one)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print the records, and at last the state, as JSON lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+const REPLAY_HELP: &str = "The file is only read, also while a daemon writes it. Exit codes: 0 every record is sound and fits \
+· 1 a record was changed, is missing, cannot be read or does not fit (the error names it; the state is that of the record before) \
+· 2 the file is no journal";
 
 /// `kill`
 #[derive(Clone, Debug, ClapArgs)]

@@ -11,6 +11,7 @@ pub mod kill;
 pub mod orders;
 pub mod plan;
 pub mod propose;
+pub mod replay;
 pub mod schema;
 pub mod serve;
 pub mod status;
@@ -29,6 +30,7 @@ pub fn run(args: Args) -> Exit {
         Command::Serve(args) => serve::run(&common, &args),
         Command::Plan(args) => plan::run(&common, &args),
         Command::Propose(args) => propose::run(&common, &args),
+        Command::Replay(args) => replay::run(&args),
         Command::Status(args) => status::run(&common, &args),
         Command::Watch(args) => watch::run(&common, &args),
         Command::Pause(args) => orders::pause(&common, &args),

@@ -62,7 +62,8 @@ fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-fn kill_line(kill: &KillView, paint: Paint) -> String {
+/// A stop order in one line.
+pub(super) fn kill_line(kill: &KillView, paint: Paint) -> String {
     let pending =
         if kill.pending.is_empty() { String::new() } else { format!(", pending for {} target(s)", kill.pending.len()) };
     format!("{} {} on {} ({}), {}{pending}", paint.bad("KILL"), kill.kill, kill.scope, kill.mode, kill.state)

@@ -8,9 +8,11 @@
 //! | `lease` | who leads, and since when |
 //! | `record` | questions that the issuer asks of the durable record |
 //! | `tap` | what a test does to a write; only with the feature `proof` |
+//! | `read_only` | opening it to read, offline or beside a daemon |
 
 pub mod chain;
 pub mod lease;
+mod read_only;
 pub mod record;
 pub mod store;
 #[cfg(feature = "proof")]

@@ -6,16 +6,16 @@ use crate::model::event::{EVENT_VERSION, Event};
 use crate::model::ids::{Epoch, Seq};
 use crate::model::state::{IllegalTransition, State};
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The layout of the file; a newer one is refused.
-const LAYOUT: i32 = 1;
+pub(super) const LAYOUT: i32 = 1;
 /// The oldest SQLite that may write: 3.51.3 mends a race in which a WAL reset could lose a committed transaction.
 const SQLITE_MIN: i32 = 3_051_003;
 /// How long another process may hold the write lock: a lease renewal takes a millisecond.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Why the journal cannot be used. Each of these stops the daemon.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,15 @@ pub enum JournalError {
     /// SQLite failed: disk full, I/O error, lock.
     #[error("the journal `{path}` cannot be used; nothing more will be done until it can be written")]
     Storage {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A file that is only to be read is no journal, or is not there.
+    #[error("`{path}` cannot be read as a journal; name a `journal.db` of a state directory, or a copy of one")]
+    Unopened {
         /// The file.
         path: PathBuf,
         /// SQLite's error.
@@ -111,8 +120,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Journal {
     pub(super) db: Connection,
-    path: PathBuf,
-    last: (u64, String),
+    pub(super) path: PathBuf,
+    pub(super) last: (u64, String),
     pub(super) epoch: Epoch,
     #[cfg(feature = "proof")]
     pub(super) tap: super::tap::Slot,
@@ -156,25 +165,6 @@ impl Journal {
         };
         journal.layout()?;
         Ok(journal)
-    }
-
-    /// Opens an existing journal to read it, beside a daemon or without one.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_read_only(path: &Path) -> Result<Self, JournalError> {
-        let storage = |source| JournalError::Storage { path: path.to_owned(), source };
-        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(storage)?;
-        db.busy_timeout(BUSY).map_err(storage)?;
-        Ok(Self {
-            db,
-            path: path.to_owned(),
-            last: (0, GENESIS.to_owned()),
-            epoch: Epoch(0),
-            #[cfg(feature = "proof")]
-            tap: super::tap::Slot::default(),
-        })
     }
 
     pub(super) fn storage(&self, source: rusqlite::Error) -> JournalError {
@@ -315,10 +305,20 @@ impl Journal {
     /// The first record that cannot be read, is not chained to the one before, or does not fit.
     pub fn replay(&self) -> Result<State, JournalError> {
         let mut state = State::default();
-        self.each_after(Seq(0), |entry| {
-            state.apply(&entry.event).map_err(|source| JournalError::Illegal { seq: entry.seq.0, source })
-        })?;
+        self.replay_into(&mut state, |_| ())?;
         Ok(state)
+    }
+
+    /// As [`Self::replay`], and shows each record once it has been applied. Where it stops, `state` is that of the record before.
+    ///
+    /// # Errors
+    /// As [`Self::replay`].
+    pub fn replay_into(&self, state: &mut State, mut applied: impl FnMut(&Entry)) -> Result<(), JournalError> {
+        self.each_after(Seq(0), |entry| {
+            state.apply(&entry.event).map_err(|source| JournalError::Illegal { seq: entry.seq.0, source })?;
+            applied(&entry);
+            Ok(())
+        })
     }
 
     /// The records after `seq`, in order, at most `limit`.
@@ -354,8 +354,11 @@ impl Journal {
             .map_err(|e| self.storage(e))?;
         let mut rows = query.query([after.0.cast_signed()]).map_err(|e| self.storage(e))?;
         while let Some(row) = rows.next().map_err(|e| self.storage(e))? {
-            let raw = Raw::read(row).map_err(|e| self.storage(e))?;
             expected += 1;
+            let raw = Raw::read(row).map_err(|e| JournalError::Unreadable {
+                seq: expected,
+                reason: format!("a column has another type: {e}"),
+            })?;
             link = raw.check(expected, &link)?;
             visit(raw.parse()?)?;
         }

@@ -188,6 +188,15 @@ impl Harness {
         Journal::open_read_only(&self.journal).unwrap().replay().unwrap().rollouts.values().next().unwrap().outcome()
     }
 
+    /// Copies the journal as a daemon that ended in order leaves it: one packed file, in WAL mode.
+    pub fn copy_journal(&self, to: &std::path::Path) {
+        let db = rusqlite::Connection::open(&self.journal).unwrap();
+        db.execute("VACUUM INTO ?", [to.to_str().unwrap()]).unwrap();
+        let copy = rusqlite::Connection::open(to).unwrap();
+        let mode: String = copy.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+    }
+
     pub fn seq(&self) -> u64 {
         self.events().len() as u64
     }

@@ -1,0 +1,127 @@
+//! The essential of one journal record, in one line of words.
+
+use super::words;
+use crate::model::event::{Direction, Event, OperationCall, Outcome, Prepared, RestoredBy, Settlement, StartSeen};
+use crate::model::plan::Plan;
+use crate::model::stack::{PreviewCounts, RestorePoint};
+use crate::model::verdict::Verdict;
+
+/// What the record says beyond its name and target. It holds untrusted text.
+pub fn detail(event: &Event) -> String {
+    match event {
+        Event::LeaderStarted { epoch, holder, version } => format!("epoch {epoch}: {holder}, wavegate {version}"),
+        Event::RolloutProposed { plan, digest, by } => proposed(plan, digest.short(), by),
+        Event::KillRequested { kill } => {
+            let reason = if kill.reason.is_empty() { String::new() } else { format!(": {}", kill.reason) };
+            format!("{}: {} on {} by {}{reason}", kill.id, kill.mode, kill.scope, kill.by)
+        }
+        Event::KillAcknowledged { kill } => format!("{kill}: nothing forward can start any more"),
+        Event::KillLifted { kill, by: [first, second] } => format!("{kill}: by {first} and {second}"),
+        Event::WaveStarted { wave, .. } | Event::BakeStarted { wave, .. } => format!("wave {}", wave + 1),
+        Event::HealthJudged { wave, elapsed, verdict, findings, .. } => {
+            let why = if *verdict == Verdict::Pass { String::new() } else { format!(": {}", words::all(findings)) };
+            format!("wave {} watched for {elapsed}: {verdict}{why}", wave + 1)
+        }
+        Event::GatePassed { wave, plan, readings, .. } => {
+            format!(
+                "wave {}, plan {}, {readings} {}",
+                wave + 1,
+                plan.short(),
+                words::plural(*readings, "reading", "readings")
+            )
+        }
+        Event::RolloutHeld { hold, .. } => words::hold(hold).why,
+        Event::RolloutResumed { by, .. } => format!("by {by}"),
+        Event::RevertStarted { reason, .. } => words::revert(reason),
+        Event::RolloutEnded { outcome, .. } => ended(*outcome).into(),
+        _ => of_target(event),
+    }
+}
+
+fn of_target(event: &Event) -> String {
+    match event {
+        Event::RestorePointCaptured { restore_point, digest, .. } => match restore_point.as_ref() {
+            RestorePoint::Absent => format!("{}: there is no stack yet", digest.short()),
+            RestorePoint::Stack(record) => {
+                format!("{}: {} in {}", digest.short(), record.view.name, record.view.status)
+            }
+        },
+        Event::ChangeSetRequested { direction, name, .. } => format!("{} {name}", way(*direction)),
+        Event::TargetPrepared { prepared, digest, counts, .. } => {
+            let what = match prepared {
+                Prepared::ChangeSet { name, .. } => name,
+                Prepared::Deletion { stack_id } => stack_id,
+            };
+            format!("{what}, digest {}: {}", digest.short(), preview(counts))
+        }
+        Event::ChangeSetGone { why, .. } | Event::OperationNotStarted { why, .. } => why.clone(),
+        Event::OperationIntended { operation, .. } => {
+            let call = match &operation.call {
+                OperationCall::ExecuteChangeSet { arn, .. } => format!("execute {arn}"),
+                OperationCall::DeleteStack { stack_id } => format!("delete {stack_id}"),
+                OperationCall::ContinueRollback { stack_id } => format!("continue the rollback of {stack_id}"),
+            };
+            format!("{} {call}, attempt {}, token {}", way(operation.direction), operation.attempt, operation.token)
+        }
+        Event::OperationStarted { seen: StartSeen::Accepted, .. } => "the call was accepted".into(),
+        Event::OperationStarted { seen: StartSeen::Found, .. } => "found by its token".into(),
+        Event::OperationEnded { status, reason, failures, .. } => {
+            let reason = reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+            let failed = if failures.is_empty() { String::new() } else { format!("; {}", words::resources(failures)) };
+            format!("{status}{reason}{failed}")
+        }
+        Event::TargetSettled { settlement, .. } => settled(settlement),
+        Event::OperationOverdue { last_event, .. } => {
+            format!("last event: {}", last_event.as_deref().unwrap_or("none"))
+        }
+        // The others say all in their name.
+        _ => String::new(),
+    }
+}
+
+fn proposed(plan: &Plan, digest: &str, by: &str) -> String {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let (targets, waves) = (count(plan.targets.len()), count(plan.waves.len()));
+    format!(
+        "“{}” by {}, handed in by {by}: {targets} {} in {waves} {} of {}, plan {digest}",
+        plan.change_set.title,
+        plan.change_set.agent,
+        words::plural(targets, "target", "targets"),
+        words::plural(waves, "wave", "waves"),
+        plan.pipeline.name
+    )
+}
+
+fn way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Forward => "forward:",
+        Direction::Revert => "back:",
+    }
+}
+
+fn preview(counts: &PreviewCounts) -> String {
+    let PreviewCounts { added, modified, replaced, removed } = counts;
+    format!("{added} added, {modified} modified, {replaced} replaced, {removed} removed")
+}
+
+fn settled(settlement: &Settlement) -> String {
+    match settlement {
+        Settlement::Applied { left } => match &left.content {
+            Some(content) => format!("applied, content {}", content.short()),
+            None => "applied, the stack is gone".into(),
+        },
+        Settlement::Unchanged => "unchanged".into(),
+        Settlement::Restored { by: RestoredBy::Provider } => "restored by the provider".into(),
+        Settlement::Restored { by: RestoredBy::Revert } => "restored".into(),
+        Settlement::Stuck { reason, .. } => format!("stuck: {}", words::stuck(reason).why),
+    }
+}
+
+fn ended(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Reverted => "reverted",
+        Outcome::Stuck => "stuck",
+        Outcome::Cancelled => "cancelled: nothing was touched",
+    }
+}
