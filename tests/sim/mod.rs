@@ -89,7 +89,7 @@ impl Harness {
         (0..self.waves.iter().sum()).map(|n| cell(n).name).collect()
     }
 
-    fn place(&self, id: &CellId) -> (Scope, StackName) {
+    pub fn place(&self, id: &CellId) -> (Scope, StackName) {
         let cell = (0..).map(cell).find(|c| c.name == *id).unwrap();
         (cell.scope(), cell.stacks.values().next().unwrap().clone())
     }
