@@ -21,7 +21,9 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// SQLite failed: disk full, I/O error, lock.
-    #[error("the journal `{path}` cannot be used; nothing more will be done until it can be written")]
+    #[error(
+        "the journal `{path}` cannot be used; see that its disk has room, is sound and may be written, then start the daemon again"
+    )]
     Storage {
         /// The file.
         path: PathBuf,
