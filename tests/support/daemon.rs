@@ -42,6 +42,7 @@ pub struct Daemon {
     home: tempfile::TempDir,
     env: Vec<(String, String)>,
     serve_args: Vec<String>,
+    serve_under: Vec<String>,
     child: Option<Child>,
     /// Held open, and drained, for as long as the daemon lives.
     ready: String,
@@ -54,7 +55,8 @@ impl Daemon {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("state")).unwrap();
         std::fs::create_dir(home.path().join("pipelines")).unwrap();
-        let daemon = Self { home, env, serve_args: vec![], child: None, ready: String::new(), starts: 0 };
+        let daemon =
+            Self { home, env, serve_args: vec![], serve_under: vec![], child: None, ready: String::new(), starts: 0 };
         for (name, text) in pipelines {
             daemon.write(&format!("pipelines/{name}"), text);
         }
@@ -77,6 +79,12 @@ impl Daemon {
     /// Adds an argument to `serve` for later starts.
     pub fn serve_arg(&mut self, arg: &str) {
         self.serve_args.push(arg.to_owned());
+    }
+
+    /// Runs later starts of `serve` under this command, as `strace …`; none: as it is. The command must leave the daemon as this
+    /// process's own child.
+    pub fn serve_under(&mut self, command: &[String]) {
+        self.serve_under = command.to_vec();
     }
 
     /// The temporary directory with `state`, `pipelines`, and what `write` put there.
@@ -105,7 +113,7 @@ impl Daemon {
         assert!(self.child.is_none(), "the daemon is already running");
         self.starts += 1;
         let log = File::create(self.log_path(self.starts)).unwrap();
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command_under(&self.serve_under, &["serve"]);
         command.arg("--pipelines").arg(self.home().join("pipelines")).args(&self.serve_args);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
@@ -200,7 +208,13 @@ impl Daemon {
 
     /// A command of the binary with `--state-dir` and the environment set, ready to be run.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(WAVEGATE);
+        self.command_under(&[], args)
+    }
+
+    fn command_under(&self, under: &[String], args: &[&str]) -> Command {
+        let mut words = under.iter().map(String::as_str).chain([WAVEGATE]);
+        let mut command = Command::new(words.next().unwrap_or(WAVEGATE));
+        command.args(words);
         let inherited: Vec<_> =
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")).collect();
         for (name, _) in inherited {
