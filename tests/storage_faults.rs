@@ -280,6 +280,30 @@ fn a_failing_disk_stops_the_daemon_and_loses_nothing() {
     );
 }
 
+/// SQLite syncs the folder when it makes its files and does not look how that went; the daemon does it again, and looks.
+#[test]
+fn a_folder_that_cannot_be_synced_stops_the_start() {
+    let Some(emulator) = Emulator::start() else { return };
+    if let Some(why) = trace::missing() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let fleet = fleet();
+    let what = "a folder that cannot be synced".to_owned();
+    let undisturbed = Runner { emulator: &emulator, fleet: &fleet, what: String::new() }.undisturbed();
+    assert_eq!(undisturbed.folder_syncs.len(), 3, "{undisturbed:?}");
+    let runner = Runner { emulator: &emulator, fleet: &fleet, what };
+    let (mut daemon, change_set) = runner.prepare();
+    let at = undisturbed.folder_syncs[2];
+    daemon.serve_under(&trace::strace(&daemon.home().join("trace"), Some((Fault::SyncOnce, at))));
+    let (seen, ended) = runner.live(&mut daemon, &change_set, |_| ());
+    assert_eq!((seen.rollout, ended.unwrap().code()), (None, Some(1)));
+    let said = format!("error: the state directory `{}` cannot be used", daemon.state_dir().display());
+    assert!(daemon.log().contains(&said), "{}", daemon.log());
+    daemon.serve_under(&[]);
+    runner.assert_settles(&mut daemon, &change_set, &[]);
+}
+
 /// A disk that is really full: somebody fills it while a wave rolls. With the room given back, it goes on.
 #[test]
 fn a_full_disk_stops_the_daemon_until_there_is_room() {
