@@ -179,8 +179,13 @@ impl Journal {
             return Err(JournalError::OldSqlite { found });
         }
         self.db.busy_timeout(BUSY).map_err(|e| self.storage(e))?;
-        let mode: String =
-            self.db.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0)).map_err(|e| self.storage(e))?;
+        self.switch_to_wal().map_err(|e| self.storage(e))?;
+        // SQLite finds out with the next read in which mode the file really is.
+        let mode: String = self
+            .db
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+            .and_then(|()| self.db.query_row("PRAGMA journal_mode", [], |r| r.get(0)))
+            .map_err(|e| self.storage(e))?;
         if mode != "wal" {
             return Err(JournalError::Setting { path: self.path.clone(), setting: "journal_mode = WAL" });
         }
@@ -189,6 +194,14 @@ impl Journal {
         if level != 2 {
             return Err(JournalError::Setting { path: self.path.clone(), setting: "synchronous = FULL" });
         }
+        Ok(())
+    }
+
+    /// The pragma answers `wal` before it writes that into the file: only its last step tells whether that worked.
+    fn switch_to_wal(&self) -> Result<(), rusqlite::Error> {
+        let mut pragma = self.db.prepare("PRAGMA journal_mode = WAL")?;
+        let mut rows = pragma.query([])?;
+        while rows.next()?.is_some() {}
         Ok(())
     }
 
