@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug, thiserror::Error)]
 pub enum LeadError {
     /// The directory or its lock file cannot be used.
-    #[error("the state directory `{path}` cannot be used: {source}; make it writable for this user, on a sound disk")]
+    #[error("the state directory `{path}` cannot be used; make it writable for this user, on a sound disk")]
     Directory {
         /// Which.
         path: std::path::PathBuf,
