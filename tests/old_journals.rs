@@ -8,6 +8,8 @@ mod render;
 #[path = "old_journals/scenarios.rs"]
 mod scenarios;
 mod sim;
+#[path = "old_journals/words.rs"]
+mod words;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

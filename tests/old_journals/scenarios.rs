@@ -14,7 +14,7 @@ const SLOW: &str = "Metadata:\n  Sim: {UpdateSeconds: 4000}\nParameters:\n  Dela
 /// Fails, and its rollback fails too until it is continued for the first time.
 const FAILS_ROLLBACK: &str = "Parameters:\n  Delay: {Type: Number, Default: 0}\nResources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties: {VisibilityTimeout: 34}\n  Broken:\n    Type: Sim::FailsRollback\n    Properties: {Tries: 1}\n";
 
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     "paused_and_succeeded",
     "reverted",
     "killed_taken_over_reverted",
@@ -23,10 +23,14 @@ pub const NAMES: [&str; 8] = [
     "overdue",
     "rollback_continued",
     "open_in_a_wave",
+    "every_word",
 ];
 
 /// Lives through the scenario of that name and leaves its journal in `to`.
 pub fn write(name: &str, to: &Path) {
+    if name == "every_word" {
+        return super::words::write(to);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         match name {
