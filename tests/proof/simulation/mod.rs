@@ -35,9 +35,6 @@ pub mod scenario;
 pub mod stage;
 pub mod storage;
 
-#[allow(unused_imports, reason = "each harness uses its part")]
-pub use ledger::Violation;
 pub use report::Report;
-#[allow(unused_imports, reason = "each harness uses its part")]
-pub use run::{Ended, Options, run};
+pub use run::{Options, run};
 pub use scenario::Scenario;

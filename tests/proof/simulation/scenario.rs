@@ -210,7 +210,7 @@ impl Theme {
     fn of(seed: u64) -> Self {
         match seed % 16 {
             0 | 1 => Self::Calm,
-            2 | 3 | 4 => Self::Late,
+            2..=4 => Self::Late,
             5 => Self::KillFile,
             6 => Self::Scarce,
             7 => Self::Asleep,
