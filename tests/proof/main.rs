@@ -83,9 +83,10 @@ fn a_changed_record_is_found_by_the_chain_alone() {
 /// Every guard has a mutant: here, in the model (`tests/model`), or in the test that is named.
 #[test]
 fn every_guard_has_a_mutant() {
-    // The chain is broken below, in a file. A missing fence at a change of leader shows in
-    // an order of events that the model finds in seconds and chance does not find in thousands of seeds.
-    let elsewhere = [Guard::ChainedRecords, Guard::FenceOnTakeover];
+    // The chain is broken below, in a file. A missing fence at a change of leader shows in an order of events that the model finds in
+    // seconds and chance does not find in thousands of seeds; and before the issuer of a deposed daemon is asked, the loop here
+    // nearly always finds that its lease is gone.
+    let elsewhere = [Guard::ChainedRecords, Guard::FenceOnTakeover, Guard::IssuerLeads];
     for guard in Guard::ALL {
         let here = MUTANTS.iter().any(|m| m.without.contains(guard));
         assert!(here || elsewhere.contains(guard), "{} has no mutant", guard.name());

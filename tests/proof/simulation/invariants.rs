@@ -13,7 +13,7 @@ use wavegate::engine::effect::{Class, Effect};
 use wavegate::journal::tap::Write;
 use wavegate::model::event::{Direction, Event, OperationCall, Settlement};
 use wavegate::model::ids::Epoch;
-use wavegate::model::stack::{RestorePoint, Scope};
+use wavegate::model::stack::{RestorePoint, Scope, StackStatus};
 use wavegate::model::state::{Phase, Rollout, State, Target};
 use wavegate::model::time::since;
 
@@ -217,7 +217,12 @@ fn invariant_s4_names(ledger: &mut Ledger, act: &Act) {
 
 fn started(ledger: &mut Ledger, act: &Act) {
     let Some(token) = act.record.token.clone() else { return };
-    if token.as_str() == "wg-remove-shell" {
+    // A deletion that is delivered again, of a stack that is being deleted, starts nothing.
+    let again = act
+        .found
+        .as_ref()
+        .is_none_or(|f| matches!(f.status, StackStatus::DeleteInProgress | StackStatus::DeleteComplete));
+    if token.as_str() == "wg-remove-shell" || (act.record.operation == Call::DeleteStack && again) {
         return;
     }
     // S3: the intent is durable before the call can have an effect.

@@ -30,7 +30,6 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(&[Guard::IntentFirst], &["S12"]),
     mutant(&[Guard::IntentFirst, Guard::IssuerIntent], &["S3"]),
     mutant(&[Guard::EpochInName], &["S4"]),
-    mutant(&[Guard::IssuerLeads], &["S4"]),
     mutant(&[Guard::LeaseInTransaction], &["S4"]),
     mutant(&[Guard::ApprovedDigest], &["S5"]),
     mutant(&[Guard::TokenLookup], &["S9"]),
