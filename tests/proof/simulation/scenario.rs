@@ -185,8 +185,8 @@ pub enum When {
     At(Duration),
     /// As soon as the n-th intent to change a target is durable: its call is on its way.
     AfterIntent(u32),
-    /// As soon as the n-th bake has begun.
-    AfterBake(u32),
+    /// As soon as health has been judged for the n-th time.
+    AfterLook(u32),
 }
 
 /// What a seed looks for. Uniform chance hardly ever meets the rare orders of events; each theme makes some of them common.
@@ -277,7 +277,7 @@ impl Scenario {
             }
             Theme::Asleep => {
                 let nap = Disturbance::Stall(ms(rng.u64(60_000..400_000)));
-                scenario.disturbances.push((When::AfterBake(rng.u32(1..=2)), nap));
+                scenario.disturbances.push((When::AfterLook(rng.u32(1..=5)), nap));
             }
         }
         scenario

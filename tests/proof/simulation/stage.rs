@@ -97,12 +97,12 @@ impl Shared {
         for event in events {
             match event {
                 Event::OperationIntended { operation, .. } if operation.direction == Direction::Forward => seen.0 += 1,
-                Event::BakeStarted { .. } => seen.1 += 1,
+                Event::HealthJudged { .. } => seen.1 += 1,
                 _ => continue,
             }
             let is_due = |when: &When| match when {
                 When::AfterIntent(n) => *n <= seen.0,
-                When::AfterBake(n) => *n <= seen.1,
+                When::AfterLook(n) => *n <= seen.1,
                 When::At(_) => false,
             };
             let mut waiting = self.waiting.lock().unwrap();
