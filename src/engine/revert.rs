@@ -258,7 +258,7 @@ fn described_revert(ctx: &Context<'_>, work: &mut Work, described: DescribedChan
 
 /// INVARIANT: S15. CloudFormation gives up a change set when its stack changes, so a look after it was made shows whether it
 /// starts from what we left; what changed before it was made would be overwritten. `Err`: what must be read first.
-fn is_still_as_left(ctx: &Context<'_>, work: &Work) -> Result<bool, Step> {
+fn is_still_as_left(ctx: &Context<'_>, work: &mut Work) -> Result<bool, Step> {
     let Some(left) = &ctx.target.left else { return Ok(false) };
     if !guard::holds(Guard::OnlyWhatWeLeft) {
         return Ok(true);
@@ -268,6 +268,11 @@ fn is_still_as_left(ctx: &Context<'_>, work: &Work) -> Result<bool, Step> {
         Some(view) => view.filter(|view| view.status.is_settled_complete()),
     };
     let Some(view) = view else { return Ok(false) };
+    if view.is_older_than(left.last_updated) {
+        // A read of the time before the change.
+        work.since = ctx.now.monotonic + Duration::from_millis(1);
+        return Err(Step::View { at_once: false });
+    }
     if view.stack_id == left.stack_id && view.last_updated == left.last_updated {
         return Ok(true);
     }
