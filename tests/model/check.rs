@@ -71,13 +71,14 @@ fn report(machine: &Machine, checker: impl Checker<Machine>, begin: Instant, lim
             (false, None) => missed.push(property.name),
         }
     }
+    let complete = failures.is_empty() && limit.is_none_or(|limit| begin.elapsed() < limit);
     Found {
         unique: checker.unique_state_count(),
         generated: checker.state_count(),
         depth: checker.max_depth(),
         took: begin.elapsed(),
         memory: memory(),
-        complete: limit.is_none_or(|limit| begin.elapsed() < limit),
+        complete,
         failures,
         reached,
         missed,
