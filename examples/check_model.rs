@@ -17,6 +17,8 @@
     reason = "shares the modules of tests/model"
 )]
 
+#[path = "../tests/model/bounds.rs"]
+mod bounds;
 #[path = "../tests/model/check.rs"]
 mod check;
 #[path = "../tests/model/configurations.rs"]
@@ -25,6 +27,8 @@ mod configurations;
 mod daemon;
 #[path = "../tests/model/fixture.rs"]
 mod fixture;
+#[path = "../tests/model/liveness.rs"]
+mod liveness;
 #[path = "../tests/model/machine.rs"]
 mod machine;
 #[cfg(feature = "proof")]

@@ -1,6 +1,7 @@
 //! One run of the checker, and its report.
 
-use crate::machine::{Action, Bounds, Machine};
+use crate::bounds::Bounds;
+use crate::machine::{Action, Machine};
 use crate::trace;
 use stateright::{Checker, HasDiscoveries, Model};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Which bounds are checked where. Budgets multiply, so that several models with a few kinds of trouble each reach deeper than one
 //! with all kinds.
 
-use crate::machine::Bounds;
+use crate::bounds::Bounds;
 use wavegate::model::halt::KillMode;
 
 /// A model to check.

@@ -1,7 +1,8 @@
 //! The state machine that is checked: what may happen next, and what follows from it.
 
+use crate::bounds::Bounds;
 use crate::daemon::{self, Blind, Daemon, Ended, Memory, Sink, Stepped};
-use crate::fixture::{AT, STACKS};
+use crate::fixture::AT;
 use crate::network::{Letter, Message, Stage, Wire};
 use crate::properties::{self, Broken};
 use crate::provider::{Alarm, Content, End, Provider};
@@ -9,80 +10,9 @@ use stateright::{Model, Property};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use wavegate::engine::decide::Input;
-use wavegate::model::event::Event;
 use wavegate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 use wavegate::model::observation::ProviderErrorKind as Kind;
 use wavegate::model::state::RolloutPhase;
-
-/// How often each thing may happen that nobody can forbid: what bounds the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Times that another daemon takes the lead.
-    pub grants: u8,
-    /// Times that a daemon dies, at rest or in the middle of a step.
-    pub crashes: u8,
-    /// Stop orders.
-    pub kills: u8,
-    /// Their modes.
-    pub modes: &'static [KillMode],
-    /// Times that two people lift one, and that a person lets a held rollout go on, pauses it or sends it back.
-    pub orders: u8,
-    /// Calls that give no answer, arrived or not.
-    pub lost: u8,
-    /// Calls that are refused for their rate.
-    pub throttled: u8,
-    /// Operations that the provider rolls back.
-    pub failures: u8,
-    /// Rollbacks that fail.
-    pub rollback_failures: u8,
-    /// A person's edits, and drifts.
-    pub edits: u8,
-    /// Whether there are drifts.
-    pub drifts: bool,
-    /// Changes of the alarm.
-    pub alarms: u8,
-    /// Change sets are made by calls that travel like the others, instead of at once.
-    pub slow_creates: bool,
-    /// A deposed daemon goes on until it finds out. It does so before it writes or sends anything, so that leaving it out
-    /// changes nothing as long as those checks hold.
-    pub zombies: bool,
-    /// One state in so many is followed to its end (L1, L2): 0 means none.
-    pub follow: u64,
-    /// The planted fault of the self-test.
-    pub acknowledges_early: bool,
-}
-
-impl Bounds {
-    /// Nothing goes wrong, and nobody does anything.
-    pub const CALM: Self = Self {
-        grants: 0,
-        crashes: 0,
-        kills: 0,
-        modes: &[KillMode::Pause, KillMode::Halt, KillMode::Revert],
-        orders: 0,
-        lost: 0,
-        throttled: 0,
-        failures: 0,
-        rollback_failures: 0,
-        edits: 0,
-        drifts: false,
-        alarms: 0,
-        slow_creates: false,
-        zombies: false,
-        follow: 64,
-        acknowledges_early: false,
-    };
-}
-
-/// What is left of each; the rest never changes.
-impl Hash for Bounds {
-    fn hash<H: Hasher>(&self, into: &mut H) {
-        let Self {
-            grants, crashes, kills, orders, lost, throttled, failures, rollback_failures, edits, alarms, ..
-        } = *self;
-        into.write(&[grants, crashes, kills, orders, lost, throttled, failures, rollback_failures, edits, alarms]);
-    }
-}
 
 /// All that there is.
 #[derive(Clone, Debug)]
@@ -225,7 +155,7 @@ impl Model for Machine {
 
 impl World {
     /// A number by which states can be sampled: cheaper than their hash.
-    fn sample(&self) -> u64 {
+    pub fn sample(&self) -> u64 {
         let session = self.leader.as_ref().map_or(0, |leader| leader.hash);
         let network = self.network.len() as u64;
         (self.durable.sample() ^ session.rotate_left(31) ^ network).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 8
@@ -492,75 +422,5 @@ impl World {
             Start::Resume => Input::Resume { rollout, by },
             _ => Input::Revert { rollout, by },
         })
-    }
-}
-
-/// After so many rounds of fair running a rollout that is still under way is a livelock.
-const FAIR: usize = 120;
-
-impl Machine {
-    /// L1, L2, L5: when faults, people and lease changes stop, whatever is under way is settled or waits for a person. Asked of
-    /// one state in [`Bounds::follow`]: it is followed to its end, with every call answered and every operation completed.
-    /// (`eventually` of the checker is not used: it is unsound where paths join or go round.)
-    pub fn settles(&self, world: &World) -> bool {
-        let follow = self.bounds.follow;
-        if world.broken != Broken::default() || follow == 0 || !world.sample().is_multiple_of(follow) {
-            return true;
-        }
-        let mut world = world.clone();
-        let none = Bounds { crashes: 0, kills: 0, orders: 0, lost: 0, throttled: 0, failures: 0, ..world.bounds };
-        world.bounds = Bounds { rollback_failures: 0, edits: 0, alarms: 0, grants: 1, ..none };
-        // Nobody waits for these, and a call may be lost.
-        world.network.retain(|message| message.letter.stage != Stage::Orphan);
-        if world.leader.is_none() {
-            let Some(led) = self.step(&world, Action::Step(Start::Grant, None), &mut Blind) else { return false };
-            world = led;
-        }
-        world.bounds.grants = 0;
-        for _ in 0..FAIR {
-            let before = fingerprint(&world);
-            world = self.fair_round(world);
-            if world.broken != Broken::default() {
-                return false;
-            }
-            if fingerprint(&world) == before {
-                return properties::is_fine_at_rest(&world);
-            }
-        }
-        false
-    }
-
-    /// Everything that is on its way arrives, everything that runs completes, and the leader wakes.
-    fn fair_round(&self, mut world: World) -> World {
-        let go = |world: &mut World, action: Action| {
-            if let Some(next) = self.step(world, action, &mut Blind) {
-                *world = next;
-            }
-        };
-        go(&mut world, Action::Step(Start::Wake, None));
-        while let Some(message) = world.network.first() {
-            let action = match (&message.letter.stage, &message.letter.wire) {
-                (Stage::Answered(_), _) | (_, Wire::Alarms) => Action::Step(Start::Answer(0), None),
-                _ => Action::Deliver(0),
-            };
-            go(&mut world, action);
-        }
-        for n in 0..STACKS {
-            let end = [End::Complete, End::RolledBack].into_iter().find(|end| world.provider.stacks[n].can_end(*end));
-            if let Some(end) = end {
-                go(&mut world, Action::End(n, end));
-            }
-        }
-        world
-    }
-}
-
-/// The events of a path, by the epoch that appended them.
-#[derive(Default)]
-pub struct Recorder(pub Vec<(u64, Vec<Event>)>);
-
-impl Sink for Recorder {
-    fn appended(&mut self, epoch: u64, events: &[Event]) {
-        self.0.push((epoch, events.to_vec()));
     }
 }

@@ -10,10 +10,12 @@
     reason = "a test; the example uses the rest"
 )]
 
+mod bounds;
 mod check;
 mod configurations;
 mod daemon;
 mod fixture;
+mod liveness;
 mod machine;
 #[cfg(feature = "proof")]
 mod mutants;

@@ -1,8 +1,8 @@
 //! Mutants: with a guard removed, the checker must find the invariant that it upholds broken. A mutant that survives is an
 //! invariant that nobody has stated.
 
+use crate::bounds::Bounds;
 use crate::check::{Found, check};
-use crate::machine::Bounds;
 use wavegate::guard::{self, Guard};
 use wavegate::model::halt::KillMode;
 

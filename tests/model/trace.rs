@@ -1,12 +1,24 @@
 //! A path of the checker as a journal: the same actions are taken again, and what each epoch appends is written with the
 //! production [`Journal`]. `wavegate replay FILE` shows it.
 
+use crate::daemon::Sink;
 use crate::fixture::AT;
-use crate::machine::{Action, Machine, Recorder};
+use crate::machine::{Action, Machine};
 use stateright::Model as _;
 use std::fmt::Write as _;
 use std::path::Path;
 use wavegate::journal::Journal;
+use wavegate::model::event::Event;
+
+/// The events of a path, by the epoch that appended them.
+#[derive(Default)]
+struct Recorder(Vec<(u64, Vec<Event>)>);
+
+impl Sink for Recorder {
+    fn appended(&mut self, epoch: u64, events: &[Event]) {
+        self.0.push((epoch, events.to_vec()));
+    }
+}
 
 /// Takes the actions again and writes their journal to `file`; gives the actions as text, with what each appended.
 ///
@@ -19,7 +31,7 @@ pub fn write(machine: &Machine, actions: &[Action], file: &Path) -> Result<Strin
     for (at, action) in actions.iter().enumerate() {
         let known = recorder.0.len();
         world = machine.step(&world, *action, &mut recorder).ok_or("the path cannot be taken again")?;
-        let about = |event: &wavegate::model::event::Event| match event.target() {
+        let about = |event: &Event| match event.target() {
             Some(target) => format!("{} {target}", event.name()),
             None => event.name().to_owned(),
         };
