@@ -9,7 +9,8 @@ use crate::model::event::{Direction, Event, Outcome, RestoredBy, Settlement};
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 use crate::model::ids::{Digest, KillId, Seq, TargetId, Token};
 use crate::model::plan::Plan;
-use crate::model::state::{Rollout, Target};
+use crate::model::state::{Phase, Rollout, Target};
+use crate::model::time::since;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -151,9 +152,9 @@ async fn order(orders: &Orders, input: Input) -> Result<(), String> {
     orders.input(input).await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
-async fn until(orders: &Orders, fits: impl Fn(&Core) -> bool + Copy + Send + 'static) -> Result<(), String> {
+async fn until(orders: &Orders, fits: impl Fn(&Core) -> bool + Clone + Send + 'static) -> Result<(), String> {
     for _ in 0..PATIENCE {
-        if orders.look(fits).await.map_err(|e| e.to_string())? {
+        if orders.look(fits.clone()).await.map_err(|e| e.to_string())? {
             return Ok(());
         }
         tokio::time::sleep(LOOK).await;
@@ -223,9 +224,17 @@ fn went_back_in_order(journal: &[(Timestamp, Event)], plan: &Plan) -> bool {
 const KILL: &str = "k-demo";
 
 async fn kill(house: &House<'_>) -> Result<Ending, String> {
-    // In the middle of the third wave: some cells changed, some in flight, some waiting.
-    until(house.orders, |core| {
-        core.state().rollouts.values().any(|r| r.wave_states(2).filter(|t| t.is_applied()).count() >= 2)
+    // In the middle of the third wave: some cells changed, some just begun, some waiting.
+    let world = house.world.clone();
+    until(house.orders, move |core| {
+        let begun = |t: &Target| match &t.phase {
+            Phase::Running(op) => since(op.intended_at, world.wall()) < Duration::from_secs(2),
+            _ => false,
+        };
+        core.state()
+            .rollouts
+            .values()
+            .any(|r| r.wave_states(2).filter(|t| t.is_applied()).count() >= 2 && r.wave_states(2).any(begun))
     })
     .await?;
     let kill = Kill {

@@ -3,13 +3,13 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `scenario` | what a seed stands for: fleet, change sets, faults |
+//! | `scenario`, `fleet` | what a seed stands for: fleet, change sets, faults |
 //! | `stage` | what all parts of one run share |
 //! | `process` | one daemon: starts, leads, stands still, dies |
 //! | `network` | between a daemon and the world: lost, late, twice |
 //! | `storage` | under its journal: full, failing, torn |
 //! | `ledger`, `invariants` | what is seen in its true order, and what must hold |
-//! | `run` | the schedule of one run, and its end: faults stop, everything must settle |
+//! | `run`, `disturb` | the schedule of one run, what goes wrong in it, and its end: faults stop, everything must settle |
 //! | `crash_points` | the same run, dying at each write |
 //! | `mutants` | which guards are removed, and what is then found |
 //! | `report` | many runs, added up |
@@ -24,6 +24,8 @@
 )]
 
 pub mod crash_points;
+mod disturb;
+mod fleet;
 pub mod invariants;
 pub mod ledger;
 pub mod mutants;

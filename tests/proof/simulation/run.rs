@@ -9,16 +9,15 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use wavegate::cloud::sim::{Fault, MetricFault, Operation, SimOptions, SimWorld};
+use wavegate::cloud::sim::{Fault, Operation, SimOptions, SimWorld};
 use wavegate::daemon::driver::Orders;
 use wavegate::engine::decide::{Input, Refusal};
 use wavegate::journal::Journal;
 use wavegate::model::event::Outcome;
-use wavegate::model::halt::{Kill, KillDoor, KillMode, KillScope, RevertReason};
-use wavegate::model::ids::{KillId, RolloutId, StackName};
+use wavegate::model::halt::RevertReason;
+use wavegate::model::ids::{RolloutId, StackName};
 use wavegate::model::plan::Plan;
 use wavegate::model::stack::Scope;
-use wavegate::model::stack::StackStatus;
 
 /// After the faults have stopped, everything must have settled within this much virtual time.
 const SETTLE: Duration = Duration::from_secs(4 * 3600);
@@ -67,13 +66,14 @@ fn fast_directory() -> PathBuf {
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
-struct Run<'a> {
-    scenario: &'a Scenario,
-    shared: Arc<Shared>,
-    processes: Vec<Process>,
+/// A run under way.
+pub(super) struct Run<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) shared: Arc<Shared>,
+    pub(super) processes: Vec<Process>,
     started: u32,
-    kills: u32,
-    proposed: Vec<RolloutId>,
+    pub(super) kills: u32,
+    pub(super) proposed: Vec<RolloutId>,
     refused: u64,
     agenda: VecDeque<(Duration, Item)>,
     /// What keeps the daemon from its work now.
@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
     }
 
     /// Notes since when nothing keeps the daemon from its work.
-    fn quiet(&mut self, quiet: bool) {
+    pub(super) fn quiet(&mut self, quiet: bool) {
         self.disruptions = if quiet { self.disruptions.saturating_sub(1) } else { self.disruptions + 1 };
         let now = self.shared.world().wall();
         self.shared.ledger().undisturbed_since = (self.disruptions == 0).then_some(now);
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
     }
 
     /// Hands an input in; none: nobody took it in time, and nothing is known of it.
-    async fn order(&self, input: Input) -> Option<Result<(), Refusal>> {
+    pub(super) async fn order(&self, input: Input) -> Option<Result<(), Refusal>> {
         let orders = self.leader()?;
         tokio::time::timeout(Duration::from_secs(2), orders.input(input)).await.ok()?.ok()
     }
@@ -257,229 +257,6 @@ impl<'a> Run<'a> {
             }
             Some(Err(_)) => self.refused += 1,
             None => {}
-        }
-    }
-
-    async fn disturb(&mut self, disturbance: Disturbance) -> Option<(Duration, Item)> {
-        use Disturbance as D;
-        let world = self.shared.world();
-        let ends = |after: Duration, what: &D| Some((after, Item::End(what.clone())));
-        match &disturbance {
-            D::Edit(n) => {
-                let (scope, stack) = place(*n);
-                let template =
-                    V1.replace("VisibilityTimeout: 10", &format!("VisibilityTimeout: {}", 40_000 + self.kills));
-                self.kills += 1;
-                let values = BTreeMap::from([("Delay".into(), "7".into())]);
-                // CloudFormation refuses a person's update while another one goes on.
-                let done = world.edit_stack(&scope, &stack, &template, values).is_ok();
-                self.edited((done, true), &scope, stack, &world);
-                None
-            }
-            D::Remove(n) => {
-                let (scope, stack) = place(*n);
-                let done = world.remove_stack(&scope, &stack);
-                self.edited((done, false), &scope, stack, &world);
-                None
-            }
-            D::Stick(n, span) => {
-                let (scope, stack) = place(*n);
-                world.stick(&scope, &stack);
-                ends(*span, &disturbance)
-            }
-            D::Vanish(n) => {
-                let (scope, stack) = place(*n);
-                for name in world.change_sets(&scope, &stack) {
-                    world.vanish_change_set(&scope, &stack, &name);
-                }
-                None
-            }
-            D::Alter(n) => {
-                let (scope, stack) = place(*n);
-                for name in world.change_sets(&scope, &stack) {
-                    world.alter_change_set(&scope, &stack, &name);
-                }
-                let now = world.wall();
-                self.shared.ledger().altered.insert(stack, now);
-                None
-            }
-            D::UnknownStatus(n, span) => {
-                let (scope, stack) = place(*n);
-                let settled = world.stack(&scope, &stack).is_some_and(|r| r.view.status.is_settled_complete());
-                if settled {
-                    world.set_status(&scope, &stack, StackStatus::from("REIMAGINE_IN_REVIEW"), None);
-                    self.edited((true, false), &scope, stack, &world);
-                }
-                ends(*span, &disturbance).filter(|_| settled)
-            }
-            D::Outage(region, outage, span) => {
-                world.set_outage(&(*region).into(), Some(*outage));
-                self.quiet(false);
-                ends(*span, &disturbance)
-            }
-            D::Expired(span) => {
-                self.shared.set_expired(true);
-                self.quiet(false);
-                ends(*span, &disturbance)
-            }
-            D::Metric(n, fault, span) => {
-                self.break_metric(*n, *fault, &world);
-                ends(*span, &disturbance)
-            }
-            D::ClockJump(ms) => {
-                self.processes.iter().for_each(|p| p.set_clock(*ms));
-                self.quiet(false);
-                None
-            }
-            D::Stall(span) => {
-                // The one that leads; a standby must take over.
-                if let Some(process) = self.processes.iter().find(|p| p.orders().is_some()) {
-                    process.stand_still(true);
-                }
-                self.quiet(false);
-                self.lost_leader(&world);
-                ends(*span, &disturbance)
-            }
-            D::Crash(pause) => {
-                let index = self.processes.iter().position(|p| p.orders().is_some())?;
-                self.processes.remove(index).kill().await;
-                self.quiet(false);
-                self.lost_leader(&world);
-                Some((*pause, Item::Restart(1)))
-            }
-            D::Kill(mode, cell) => {
-                self.kill(*mode, *cell).await;
-                None
-            }
-            D::KillFile(mode, span) => {
-                let file = wavegate::daemon::kill_file::path(&self.shared.directory());
-                std::fs::write(file, format!("{mode}\n")).unwrap();
-                ends(*span, &disturbance)
-            }
-            D::Lift => {
-                self.lift().await;
-                None
-            }
-            D::Pause => {
-                if let Some(rollout) = self.proposed.last().cloned() {
-                    self.order(Input::Pause { rollout, by: "ada".into() }).await;
-                }
-                None
-            }
-            D::Resume => {
-                for rollout in self.proposed.clone() {
-                    self.order(Input::Resume { rollout, by: "ada".into() }).await;
-                }
-                None
-            }
-            D::Revert => {
-                if let Some(rollout) = self.proposed.first().cloned() {
-                    self.order(Input::Revert { rollout, by: "ada".into() }).await;
-                }
-                None
-            }
-        }
-    }
-
-    /// Notes that a person touched a stack, and made its content theirs.
-    fn edited(&self, (done, theirs): (bool, bool), scope: &Scope, stack: StackName, world: &SimWorld) {
-        if done {
-            let now = world.wall();
-            let content = world.stack(scope, &stack).and_then(|r| r.content_digest().ok());
-            let mut ledger = self.shared.ledger();
-            ledger.of_persons.extend(content.filter(|_| theirs));
-            ledger.edited.insert(stack, now);
-        }
-    }
-
-    /// Notes that nobody leads any more, where somebody stands by who can.
-    fn lost_leader(&self, world: &SimWorld) {
-        let awake = self.processes.iter().any(|p| p.orders().is_none() && !p.is_over() && !p.stands_still());
-        // With failing writes the newcomer may die too; then the time is not its own.
-        let now = world.wall();
-        let known = awake && self.scenario.rates.write == 0.0;
-        self.shared.ledger().leaderless_since = known.then_some(now);
-    }
-
-    fn break_metric(&self, n: usize, fault: MetricFault, world: &SimWorld) {
-        let cell = scenario::cell(n);
-        let now = world.wall();
-        let fault = match fault {
-            MetricFault::MissingFrom(_) => MetricFault::MissingFrom(now),
-            other => other,
-        };
-        world.break_metric(&cell.scope(), "5xx", Some(cell.name.as_str()), fault);
-        // Points that are a little late, or good every other minute, may yet be what a short bake asks for.
-        let mild = match fault {
-            MetricFault::Late(by) => by < Duration::from_secs(360),
-            MetricFault::Flapping => true,
-            _ => false,
-        };
-        if !mild {
-            self.shared.ledger().untrusted.entry(cell.name).or_insert(now);
-        }
-    }
-
-    fn mend(&mut self, disturbance: &Disturbance) {
-        use Disturbance as D;
-        let world = self.shared.world();
-        match disturbance {
-            D::Stick(n, _) => {
-                let (scope, stack) = place(*n);
-                world.unstick(&scope, &stack);
-            }
-            D::UnknownStatus(n, _) => {
-                let (scope, stack) = place(*n);
-                if world.stack(&scope, &stack).is_some_and(|r| matches!(r.view.status, StackStatus::Unknown(_))) {
-                    world.set_status(&scope, &stack, StackStatus::UpdateComplete, None);
-                    self.edited((true, false), &scope, stack, &world);
-                }
-            }
-            D::Outage(region, ..) => {
-                world.set_outage(&(*region).into(), None);
-                self.quiet(true);
-            }
-            D::Expired(_) => {
-                self.shared.set_expired(false);
-                self.quiet(true);
-            }
-            D::Metric(..) => {
-                world.mend_metrics();
-                self.shared.ledger().untrusted.clear();
-            }
-            D::Stall(_) => {
-                self.processes.iter().for_each(|p| p.stand_still(false));
-                self.quiet(true);
-            }
-            D::KillFile(..) => {
-                // A file that is gone does not lift the kill.
-                let _ = std::fs::remove_file(wavegate::daemon::kill_file::path(&self.shared.directory()));
-            }
-            _ => {}
-        }
-    }
-
-    async fn kill(&mut self, mode: KillMode, cell: Option<usize>) {
-        self.kills += 1;
-        let id = KillId::new(format!("k-{}", self.kills));
-        let kill = Kill {
-            id: id.clone(),
-            scope: cell.map_or(KillScope::All, |n| KillScope::Cell(scenario::cell(n).name.to_string())),
-            mode,
-            by: "on-call".into(),
-            door: KillDoor::Cli,
-            at: self.shared.world().wall(),
-            reason: "it looks wrong".into(),
-        };
-        if let Some(Ok(())) = self.order(Input::Kill(kill)).await {
-            self.shared.ledger().promised.push(Promise::Kill(id));
-        }
-    }
-
-    async fn lift(&mut self) {
-        let kills: Vec<KillId> = self.shared.ledger().state.kills.keys().cloned().collect();
-        for kill in kills {
-            self.order(Input::Lift { kill, by: ["ada".into(), "grace".into()] }).await;
         }
     }
 
@@ -632,8 +409,9 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What is on the agenda.
 #[derive(Clone, Debug)]
-enum Item {
+pub(super) enum Item {
     Propose(usize),
     Begin(Disturbance),
     End(Disturbance),
@@ -654,7 +432,8 @@ fn make_late(scenario: &Scenario, world: &SimWorld) {
     }
 }
 
-fn place(n: usize) -> (Scope, StackName) {
+/// Where the stack of a cell is.
+pub(super) fn place(n: usize) -> (Scope, StackName) {
     let cell = scenario::cell(n);
     (cell.scope(), cell.stacks.values().next().unwrap().clone())
 }
