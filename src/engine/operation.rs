@@ -13,6 +13,7 @@ use crate::model::halt::{Hold, KillMode};
 use crate::model::observation::{ProviderError, ProviderErrorKind};
 use crate::model::stack::{StackStatus, StackView};
 use crate::model::time;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// Between two looks for a doubtful operation. CloudFormation promises no order between a call and the reads after it, so one
@@ -135,7 +136,9 @@ fn find(ctx: &Context<'_>, op: &Operation) -> Call {
         OperationCall::DeleteStack { stack_id } => stack_id.clone(),
         _ => ctx.planned.stack.as_str().to_owned(),
     };
-    Call::FindOperation { stack, token: op.token.clone(), since: op.intended_at }
+    // INVARIANT: S9, S26. By the provider's clock: ours may be fast, and the operation's events would then seem too old to be its own.
+    let since = op.before.unwrap_or(Timestamp::UNIX_EPOCH);
+    Call::FindOperation { stack, token: op.token.clone(), since }
 }
 
 /// What the newest look at the stack says of a running operation.
