@@ -200,6 +200,8 @@ impl Work {
         match (ask, error.kind) {
             // The name is taken, or the answer was lost: the change set may be there. A read decides.
             (Ask::Create, Kind::AlreadyExists | Kind::Ambiguous) => self.unsure_created = true,
+            // The stack is gone: the look that said otherwise is out of date.
+            (Ask::Record | Ask::Resources, Kind::NotFound) => self.since = now,
             // The creation that we were unsure of never happened.
             (Ask::Describe, Kind::NotFound) => {
                 self.arn = None;

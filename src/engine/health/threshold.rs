@@ -98,7 +98,10 @@ fn judge_series(
     }
     let newest = usable.points.last().map(|(at, _)| *at);
     let fresh = newest.is_some_and(|at| time::since(at, question.now) <= evidence::freshness(metric));
-    if newest.is_some() && !fresh && guard::holds(Guard::EvidenceFresh) {
+    // INVARIANT: S11. A gate rests on evidence from its bake, of the earlier waves' cells too.
+    let bakes = !question.baking.is_empty() && !question.as_of_now;
+    let before_bake = bakes && newest.is_some_and(|at| at < question.bake_since);
+    if newest.is_some() && (!fresh || before_bake) && guard::holds(Guard::EvidenceFresh) {
         problems.push(Problem::Stale { newest });
     }
     problems
