@@ -9,6 +9,8 @@ mod simulation;
 
 use clap::Parser;
 use simulation::mutants::{MUTANTS, Mutant, hunt};
+use simulation::run::Ended;
+use simulation::stage::WritePlan;
 use simulation::{Options, Report, Scenario, crash_points, run};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +45,9 @@ struct Args {
     /// Instead: die at every write of every seed's undisturbed run, before, in the middle and after, once and again.
     #[arg(long)]
     crash_points: bool,
+    /// Of the crash points, only this one: `5:before,8:torn`.
+    #[arg(long, requires = "crash_points")]
+    writes: Option<WritePlan>,
     /// Instead: remove each guard in turn, and look for the first seed that shows it.
     #[arg(long)]
     mutants: bool,
@@ -121,19 +126,25 @@ fn mutants(args: &Args) -> ExitCode {
     if survived == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn crash_points_of(seed: u64, report: &mut Report) {
-    crash_points::sweep(seed, |plan, ended| {
+fn crash_points_of(args: &Args, seed: u64, report: &mut Report) {
+    let mut add = |plan: &WritePlan, ended: Ended| {
         for violation in &ended.violations {
-            eprintln!("seed {seed}, writes {:?}: {violation}", plan.at);
+            eprintln!("--first-seed {seed} --writes {plan}: {violation}");
         }
         report.add(ended);
         true
-    });
+    };
+    if let Some(writes) = &args.writes {
+        let options = Options { writes: writes.clone(), keep: args.keep.clone() };
+        add(writes, run(&crash_points::quiet(seed), &options));
+    } else {
+        crash_points::sweep(seed, args.keep.as_deref(), add);
+    }
 }
 
 fn one(args: &Args, seed: u64, report: &mut Report) {
     if args.crash_points {
-        return crash_points_of(seed, report);
+        return crash_points_of(args, seed, report);
     }
     let scenario = Scenario::of(seed);
     let options = Options { keep: args.keep.clone(), ..Options::default() };

@@ -80,6 +80,7 @@ pub struct Driver<W> {
     performing: FuturesUnordered<Performing>,
     wake: Option<Duration>,
     renewed: Duration,
+    renew: Duration,
 }
 
 /// Called after each turn, with the core and the time: for whoever shows what happens.
@@ -98,8 +99,16 @@ impl<W: Perform> Driver<W> {
             performing: FuturesUnordered::new(),
             wake: None,
             renewed: Duration::ZERO,
+            renew: leader::RENEW,
         };
         (driver, Orders(send))
+    }
+
+    /// Renews the lease so often instead of every [`leader::RENEW`]: for virtual time, where nobody else waits for the lease.
+    #[must_use]
+    pub fn renew_every(mut self, renew: Duration) -> Self {
+        self.renew = renew;
+        self
     }
 
     /// Runs until it is stopped.
@@ -139,12 +148,12 @@ impl<W: Perform> Driver<W> {
     ) -> Result<Option<Vec<Input>>, Fatal> {
         loop {
             let now = self.clock.now().monotonic;
-            if now.saturating_sub(self.renewed) >= leader::RENEW {
+            if now.saturating_sub(self.renewed) >= self.renew {
                 self.core.renew_lease()?;
                 self.renewed = now;
             }
             // Without a kill file nothing but the lease wants to be looked after.
-            let tick = if self.kill_file.is_some() { now + LOOK_FOR_KILL } else { self.renewed + leader::RENEW };
+            let tick = if self.kill_file.is_some() { now + LOOK_FOR_KILL } else { self.renewed + self.renew };
             let until = self.clock.instant(self.wake.map_or(tick, |wake| wake.min(tick)));
             let order = tokio::select! {
                 biased;

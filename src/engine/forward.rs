@@ -21,6 +21,8 @@ use std::time::Duration;
 const DESCRIBE_AGAIN: Duration = Duration::from_millis(1_000);
 /// So many looks at a change set in the making: ten minutes. CloudFormation takes seconds, for nested stacks minutes.
 const MAKING: u32 = 600;
+/// How often to look whether a stack that should not be there, and is being deleted, has gone.
+const LEAVING: u32 = 60;
 
 /// The next step of a target that is on its way forward.
 pub fn step(ctx: &Context<'_>, work: &mut Work, allowed: Allowed) -> Step {
@@ -123,7 +125,10 @@ fn unless_as_captured(ctx: &Context<'_>, work: &mut Work) -> Option<Step> {
         return None;
     }
     let of_before = |view: &StackView| view.is_older_than(ctx.original().and_then(|o| o.view.last_updated));
-    if view.is_some_and(of_before) {
+    let leaves = ctx.original().is_none() && view.is_some_and(|v| v.status == StackStatus::DeleteInProgress);
+    if view.is_some_and(of_before) || (leaves && work.empty_looks < LEAVING) {
+        // The shell of a change set that was just fenced takes a moment to go; that nobody changed anything shows once it is gone.
+        work.empty_looks += u32::from(leaves);
         work.since = ctx.now.monotonic + Duration::from_millis(1);
         return Some(Step::View { at_once: false });
     }

@@ -64,7 +64,7 @@ fn a_planted_bug_is_found() {
 fn a_death_at_any_write_of_a_run_loses_nothing() {
     let _alone = alone();
     let mut points = 0;
-    crash_points::sweep(1, |plan, ended| {
+    crash_points::sweep(1, None, |plan, ended| {
         assert!(ended.violations.is_empty(), "{plan:?}: {:?}", ended.violations);
         points += 1;
         points < 60

@@ -6,6 +6,7 @@ use super::scenario::{Rates, Scenario};
 use super::stage::WritePlan;
 use super::storage::Fault;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The three moments of a write.
 pub const MOMENTS: [Fault; 3] = [Fault::Before, Fault::Torn, Fault::After];
@@ -36,12 +37,12 @@ pub fn plans(writes: u64) -> impl Iterator<Item = WritePlan> {
     once.chain(again).map(|at| WritePlan { at })
 }
 
-/// Sweeps one seed; tells `each` of every run.
-pub fn sweep(seed: u64, mut each: impl FnMut(&WritePlan, Ended) -> bool) {
+/// Sweeps one seed; tells `each` of every run. Journals of runs that violate something are kept in `keep`.
+pub fn sweep(seed: u64, keep: Option<&Path>, mut each: impl FnMut(&WritePlan, Ended) -> bool) {
     let scenario = quiet(seed);
     let undisturbed = run(&scenario, &Options::default());
     for plan in plans(undisturbed.writes) {
-        let options = Options { writes: plan.clone(), ..Options::default() };
+        let options = Options { writes: plan.clone(), keep: keep.map(Path::to_owned) };
         if !each(&plan, run(&scenario, &options)) {
             return;
         }

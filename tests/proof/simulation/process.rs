@@ -17,6 +17,9 @@ use wavegate::daemon::driver::{Driver, Orders};
 use wavegate::daemon::{kill_file, leader};
 use wavegate::journal::JournalError;
 
+/// How often a daemon renews its lease that has no other beside it: nobody waits for it, and a third of a run would be spent on it.
+const RENEW_ALONE: Duration = Duration::from_secs(60);
+
 /// One daemon, leading or standing by.
 pub struct Process {
     task: JoinHandle<()>,
@@ -44,6 +47,8 @@ pub struct Setup {
     /// Each start has a number of its own.
     pub number: u32,
     pub standby: bool,
+    /// No other daemon looks at its lease.
+    pub alone: bool,
 }
 
 impl Process {
@@ -115,7 +120,7 @@ async fn live(setup: Setup, leads: Arc<Mutex<Option<Orders>>>, stood_still: Arc<
             Ok(_) if directory != shared.directory() => {}
             Ok(lead) => break lead,
             Err(leader::LeadError::Journal(JournalError::Led { .. })) => {
-                tokio::time::sleep(Duration::from_secs(3)).await;
+                look_again(&shared).await;
             }
             Err(error) => return shared.ledger().broken("S19", format!("a daemon cannot start: {error}")),
         }
@@ -138,6 +143,7 @@ async fn live(setup: Setup, leads: Arc<Mutex<Option<Orders>>>, stood_still: Arc<
     let network =
         Arc::new(Network::new(&shared, setup.rates, setup.seed, epoch, kill.clone(), Arc::clone(&stood_still)));
     let (driver, orders) = Driver::new(core, Arc::clone(&network), clock, kill);
+    let driver = if setup.alone { driver.renew_every(RENEW_ALONE) } else { driver };
     network.connect(orders.clone());
     *leads.lock().unwrap() = Some(orders);
     let witness = Arc::clone(&shared);
@@ -151,6 +157,16 @@ async fn live(setup: Setup, leads: Arc<Mutex<Option<Orders>>>, stood_still: Arc<
     *leads.lock().unwrap() = None;
     if let Err(error) = end {
         ended(&shared, &error);
+    }
+}
+
+/// A standby tries again soon when the leader is gone, and now and then while it lives: that a try is refused needs no proof every second.
+async fn look_again(shared: &Shared) {
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        if shared.ledger().leaderless_since.is_some() {
+            return;
+        }
     }
 }
 

@@ -131,6 +131,7 @@ impl<'a> Run<'a> {
             kill_file: self.scenario.kill_file,
             number: self.started,
             standby,
+            alone: !self.scenario.standby,
         });
         self.processes.push(process);
     }

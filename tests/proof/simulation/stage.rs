@@ -5,7 +5,9 @@ use super::scenario::{Disturbance, Scenario, When};
 use super::storage::Fault;
 use fastrand::Rng;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -38,6 +40,26 @@ pub enum Count {
 pub struct WritePlan {
     /// The fate of the n-th write from the start, counted from 1.
     pub at: BTreeMap<u64, Fault>,
+}
+
+impl fmt::Display for WritePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each: Vec<_> = self.at.iter().map(|(n, fault)| format!("{n}:{}", fault.name())).collect();
+        f.write_str(&each.join(","))
+    }
+}
+
+impl FromStr for WritePlan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = |part: &str| {
+            let (n, fault) = part.split_once(':')?;
+            Some((n.parse().ok()?, Fault::ALL.into_iter().find(|f| f.name() == fault)?))
+        };
+        let at: Option<BTreeMap<_, _>> = text.split(',').map(one).collect();
+        Ok(Self { at: at.ok_or("write it as 5:before,8:torn")? })
+    }
 }
 
 /// What all parts share.

@@ -20,6 +20,20 @@ pub enum Fault {
     Torn,
 }
 
+impl Fault {
+    pub const ALL: [Self; 4] = [Self::Full, Self::Before, Self::After, Self::Torn];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Before => "before",
+            Self::After => "after",
+            Self::Torn => "torn",
+        }
+    }
+}
+
 /// Under one daemon's journal.
 pub struct Disk {
     shared: Arc<Shared>,
