@@ -35,6 +35,8 @@ struct ChangeSet {
 }
 
 struct Update {
+    /// As AWS dates it from the start of the update on.
+    began: jiff::Timestamp,
     ends: Instant,
     token: String,
     noted: bool,
@@ -201,9 +203,11 @@ impl Stack {
     }
 
     fn describe(&self) -> String {
+        let updated = self.update.as_ref();
+        let updated = updated.map(|u| format!("<LastUpdatedTime>{:.3}</LastUpdatedTime>", u.began)).unwrap_or_default();
         format!(
             "<member><StackName>{}</StackName><StackId>{}</StackId><StackStatus>{}</StackStatus>\
-             <CreationTime>2026-01-01T00:00:00Z</CreationTime><DisableRollback>false</DisableRollback>\
+             <CreationTime>2026-01-01T00:00:00Z</CreationTime>{updated}<DisableRollback>false</DisableRollback>\
              <EnableTerminationProtection>false</EnableTerminationProtection><RollbackConfiguration/>\
              <NotificationARNs/>{}</member>",
             self.name,
@@ -267,7 +271,7 @@ impl Stack {
         self.change_sets.retain(|known| known.executed && known.is(given));
         self.executed += 1;
         let ends = Instant::now() + Duration::from_secs_f64(update_seconds(&self.name));
-        self.update = Some(Update { ends, token: token.to_owned(), noted: false });
+        self.update = Some(Update { began: jiff::Timestamp::now(), ends, token: token.to_owned(), noted: false });
         let number = usize::try_from(serial).unwrap();
         self.events.push(event(&self.name, &self.id, "UPDATE_IN_PROGRESS", token, number));
         Ok(())

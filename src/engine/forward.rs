@@ -32,6 +32,10 @@ pub fn step(ctx: &Context<'_>, work: &mut Work, allowed: Allowed) -> Step {
         Phase::Captured if allowed >= Allowed::Prepare => prepare(ctx, work),
         Phase::Preparing { name, .. } if allowed >= Allowed::Prepare => preview(ctx, work, name),
         Phase::Ready { prepared, .. } if allowed == Allowed::Execute => verify(ctx, work, prepared),
+        // The look that `verify` asks for may be made ahead: no slot waits for it then.
+        Phase::Ready { .. } if allowed == Allowed::Prepare && work.fresh_view().is_none() => {
+            Step::View { at_once: false }
+        }
         Phase::Intended(op) => operation::start(ctx, work, op, allowed == Allowed::Execute),
         Phase::Running(op) => operation::follow(ctx, work, op),
         Phase::Ended { operation, status, reason, failures } => {
