@@ -168,6 +168,9 @@ impl Run<'_> {
             MetricFault::Flapping => true,
             _ => false,
         };
+        if fault == MetricFault::Flapping {
+            self.shared.ledger().lying.insert(cell.name.clone());
+        }
         if !mild {
             self.shared.ledger().untrusted.entry(cell.name).or_insert(now);
         }

@@ -47,6 +47,8 @@ pub fn before_event(ledger: &mut Ledger, event: &Event, now: Timestamp, truth: &
 /// Judged after a record is applied.
 pub fn after_event(ledger: &mut Ledger, event: &Event, now: Timestamp) {
     if let Event::LeaderStarted { .. } = event {
+        // What was tried before is not known to the new one: it counts from its own start.
+        ledger.free_since = now;
         invariant_l4(ledger, now);
     }
 }
@@ -148,7 +150,13 @@ fn invariant_s11(ledger: &mut Ledger, event: &Event, now: Timestamp) {
     let cells = rollout.plan.cells_through(*wave);
     let untrusted = ledger.untrusted.iter().find(|(cell, at)| cells.contains(cell) && **at <= began);
     let untrusted = untrusted.map(|(cell, _)| cell.clone());
-    let bad = ledger.kinds.get(id) == Some(&Kind::Bad) && !is_mended(ledger, rollout);
+    // Nothing was changed: whatever the evidence is of, no change is let through by it. (The provider's clock is known by the time
+    // stamps of its changes alone; without one, a clock that is slow by a year asks for the metrics of last year.)
+    let changed = rollout.targets.values().any(|t| t.left.is_some());
+    let untrusted = untrusted.filter(|_| changed);
+    // A metric that is good every other minute lies; a short bake may see a good minute alone.
+    let lies = cells.iter().any(|cell| ledger.lying.contains(cell));
+    let bad = ledger.kinds.get(id) == Some(&Kind::Bad) && !is_mended(ledger, rollout) && !lies;
     // The clock of the world has milliseconds.
     if lasted + Duration::from_millis(5) < planned {
         ledger.broken("S11", format!("{id} passes the gate of wave {wave} after {lasted:?} of {planned:?}"));
@@ -230,8 +238,11 @@ fn started(ledger: &mut Ledger, act: &Act) {
         return ledger.broken("S3", format!("the provider starts {token}, and no durable intent names it"));
     };
     let operation = &intent.operation;
+    // Going on with a failed rollback cannot be fenced, and needs no fence: whenever it arrives, a stack that is not in
+    // UPDATE_ROLLBACK_FAILED refuses it, and one that is goes back to where it came from.
+    let harmless = act.record.operation == Call::ContinueRollback;
     // S4: nothing of an older epoch after the first effect of a newer one.
-    if operation.epoch < ledger.newest_effect {
+    if operation.epoch < ledger.newest_effect && !harmless {
         let newest = ledger.newest_effect;
         ledger.broken("S4", format!("an effect of epoch {} starts after one of {newest}", operation.epoch));
     }
@@ -241,7 +252,7 @@ fn started(ledger: &mut Ledger, act: &Act) {
         ledger.broken("S8", format!("{} attempt {} starts twice", intent.target, operation.attempt));
     }
     // S9: what is recorded as not started never starts.
-    if ledger.not_started.contains(&token) {
+    if ledger.not_started.contains(&token) && !harmless {
         ledger.broken("S9", format!("{} starts after it was recorded as not started", intent.target));
     }
     let Some(rollout) = ledger.state.rollouts.get(&intent.rollout).cloned() else { return };
@@ -283,7 +294,8 @@ fn started_forward(ledger: &mut Ledger, act: &Act, rollout: &Rollout, target: &T
         let digest = described.approval_digest(template, role.as_deref(), creates).ok();
         // Nobody can compare what is altered after it was compared; CloudFormation's change sets are immutable.
         let stack = rollout.plan.targets.get(&intent.target).map(|t| &t.stack);
-        let too_late = stack.and_then(|s| ledger.altered.get(s)).is_some_and(|at| *at >= intent.at);
+        let compared = intent.at - ANSWER;
+        let too_late = stack.and_then(|s| ledger.altered.get(s)).is_some_and(|at| *at >= compared);
         if digest.as_ref() != Some(approved) && !too_late {
             ledger.broken("S5", format!("{} executes what was not approved", intent.target));
         }
@@ -336,17 +348,22 @@ fn invariant_l3(ledger: &mut Ledger) {
     }
 }
 
+/// How long the answer that was compared with the approval may have been on its way.
+const ANSWER: Duration = Duration::from_secs(30);
 /// So long may a rollout stand without progress and without a hold. The retry budget is spent after about seven minutes.
 const STILL: Duration = Duration::from_secs(1_000);
 
 /// L5: no livelock: a spent retry budget ends in a hold.
 fn invariant_l5(ledger: &mut Ledger, now: Timestamp) {
-    let state = &ledger.state;
+    if ledger.state.has_stale_work() {
+        ledger.free_since = now;
+    }
+    let (state, free) = (&ledger.state, ledger.free_since);
     let still = state.open_rollouts().find(|r| {
         let waits = r.hold.is_some() || state.kill_mode(r).is_some();
         let works = matches!(r.phase, wavegate::model::state::RolloutPhase::Previewing)
             || r.targets.values().any(|t| matches!(t.phase, Phase::Preparing { .. } | Phase::Ended { .. }));
-        let idle = ledger.progress.get(&r.plan.rollout).is_some_and(|at| since(*at, now) > STILL);
+        let idle = ledger.progress.get(&r.plan.rollout).is_some_and(|at| since((*at).max(free), now) > STILL);
         !waits && works && idle && !r.plan.look_only
     });
     // A new leader that cannot fence keeps everything waiting; the rollout that it cannot fence is the one that pages.

@@ -96,6 +96,10 @@ pub struct Ledger {
     pub undisturbed_since: Option<Timestamp>,
     /// Since when there is nobody who leads, while another daemon stands by undisturbed.
     pub leaderless_since: Option<Timestamp>,
+    /// Since when a leader leads and has nothing left to fence.
+    pub free_since: Timestamp,
+    /// Cells whose metric is now good, now bad.
+    pub lying: BTreeSet<CellId>,
     /// When the change sets of a stack were altered.
     pub altered: BTreeMap<StackName, Timestamp>,
     /// What stacks were when a person had touched them: never ours.
