@@ -81,6 +81,7 @@ impl Run<'_> {
             }
             D::ClockJump(ms) => {
                 self.processes.iter().for_each(|p| p.set_clock(*ms));
+                self.shared.ledger().slow_clock |= *ms < 0;
                 self.quiet(false);
                 None
             }

@@ -37,6 +37,8 @@ pub struct Intent {
     pub operation: Operation,
     /// By the world's clock.
     pub at: Timestamp,
+    /// When the description of its change set was asked for that had been answered by then.
+    pub described: Option<Timestamp>,
 }
 
 /// What the world is at the moment of a record.
@@ -98,8 +100,12 @@ pub struct Ledger {
     pub leaderless_since: Option<Timestamp>,
     /// Since when a leader leads and has nothing left to fence.
     pub free_since: Timestamp,
+    /// A daemon's clock was set back.
+    pub slow_clock: bool,
     /// Cells whose metric is now good, now bad.
     pub lying: BTreeSet<CellId>,
+    /// When the newest description that was answered was asked for, by stack.
+    pub described: BTreeMap<StackName, Timestamp>,
     /// When the change sets of a stack were altered.
     pub altered: BTreeMap<StackName, Timestamp>,
     /// What stacks were when a person had touched them: never ours.
@@ -154,7 +160,9 @@ impl Ledger {
         match event {
             Event::OperationIntended { rollout, target, operation } => {
                 let (rollout, target) = (rollout.clone(), target.clone());
-                let intent = Intent { rollout, target, operation: operation.clone(), at: now };
+                let stack = self.state.rollouts.get(&rollout).and_then(|r| r.plan.targets.get(&target)).map(|t| &t.stack);
+                let described = stack.and_then(|stack| self.described.get(stack)).copied();
+                let intent = Intent { rollout, target, operation: operation.clone(), at: now, described };
                 self.intents.insert(operation.token.clone(), intent);
             }
             Event::OperationNotStarted { rollout, target, .. } => {

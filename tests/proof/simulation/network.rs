@@ -131,6 +131,10 @@ impl Perform for Network {
             return (id, Err(lost("DescribeStacks", "page 2 of 3: service unavailable")));
         }
         let scope = effect.scope.clone();
+        let described = match &effect.call {
+            Call::DescribeChangeSet { stack, .. } => Some((stack.clone(), self.shared.world().wall())),
+            _ => None,
+        };
         let (id, reply) = self.deliver(effect, fate).await;
         drop(permit);
         if matches!(&reply, Err(error) if error.kind == ProviderErrorKind::Throttled) {
@@ -139,6 +143,9 @@ impl Perform for Network {
         if let Some(span) = fate.reordered {
             self.shared.count(Count::Reordered);
             tokio::time::sleep(span).await;
+        }
+        if let Some((stack, asked)) = described.filter(|_| reply.is_ok()) {
+            self.shared.ledger().described.insert(stack, asked);
         }
         if let (Some(span), Some(orders)) = (fate.answered_twice, self.orders.get().cloned()) {
             self.shared.count(Count::AnsweredTwice);
