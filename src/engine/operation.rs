@@ -109,7 +109,10 @@ fn empty_look(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
 fn not_started(ctx: &Context<'_>, work: &Work, op: &Operation) -> Step {
     let why = match &work.error {
         Some(error) => format!("no event carries its token; the last error was: {error}"),
-        None => "no event carries its token and its change set is gone".to_owned(),
+        None if matches!(op.call, OperationCall::ExecuteChangeSet { .. }) => {
+            "no event carries its token and its change set is gone".to_owned()
+        }
+        None => "no event carries its token".to_owned(),
     };
     let mut events =
         vec![Event::OperationNotStarted { rollout: ctx.rollout_id(), target: ctx.id.clone(), why: why.clone() }];

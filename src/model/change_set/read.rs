@@ -384,12 +384,17 @@ pub fn template_parameters(template: &str) -> Result<BTreeMap<String, DeclaredPa
     let Some(parameters) = value.get("Parameters") else { return Ok(BTreeMap::new()) };
     let parameters = parameters.as_mapping().ok_or("its `Parameters` are no mapping")?;
     let declared = parameters.iter().filter_map(|(name, body)| {
-        let no_echo = body.get("NoEcho").is_some_and(|v| {
-            v.as_bool().unwrap_or(false) || v.as_str().is_some_and(|t| t.eq_ignore_ascii_case("true"))
-        });
+        let no_echo = body.get("NoEcho").is_some_and(hides);
         Some((name.as_str()?.to_owned(), DeclaredParameter { no_echo, has_default: body.get("Default").is_some() }))
     });
     Ok(declared.collect())
+}
+
+/// INVARIANT: S20. CloudFormation reads YAML 1.1, where `yes` and `on` are true; so all that is not plainly false hides.
+fn hides(no_echo: &serde_yaml::Value) -> bool {
+    let plainly_false =
+        no_echo.as_str().is_some_and(|t| ["false", "no", "off", "n"].iter().any(|word| t.eq_ignore_ascii_case(word)));
+    !plainly_false && no_echo.as_bool() != Some(false)
 }
 
 /// Counts nesting over the parser's events, before a recursive reader sees the text.
