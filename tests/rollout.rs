@@ -123,3 +123,19 @@ async fn a_created_stack_is_deleted_on_revert_and_its_shell_on_cancel() {
     assert_eq!(h.run_to_end().await, Outcome::Reverted);
     assert!(h.created_stacks().is_empty(), "{:?}", h.created_stacks());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_created_stack_is_not_taken_for_an_empty_one() {
+    let mut h = Harness::new(12, &[1]).await;
+    // The stack is created, and the answer is lost; until its change set is deleted, the creation is done.
+    h.world.inject(Operation::ExecuteChangeSet, Fault::AmbiguousAfterEffect, 1);
+    h.world.inject(Operation::DeleteChangeSet, Fault::Unavailable, 6);
+    h.propose(Change::create(V2)).await;
+    h.run_until(|core| core.state().rollouts.values().any(|r| r.wave_states(0).any(|t| t.phase.name() == "intended")))
+        .await;
+    // The next look shows the stack as it was before: empty, REVIEW_IN_PROGRESS.
+    h.world.inject(Operation::Describe, Fault::Stale(2), 1);
+    assert_eq!(h.run_to_end().await, Outcome::Succeeded);
+    assert_eq!((h.calls(Operation::ExecuteChangeSet), h.calls(Operation::DeleteStack)), (1, 0));
+    h.assert_executed_once_per_token();
+}

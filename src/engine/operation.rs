@@ -78,9 +78,8 @@ fn resolve(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
             .as_ref()
             .is_some_and(|e| e.kind == ProviderErrorKind::Rejected && e.operation == "DeleteChangeSet");
         if !fence_refused {
-            let shell = ctx.is_created_here() && op.direction == Direction::Forward;
-            let call = Call::DeleteChangeSet { stack: ctx.planned.stack.clone(), change_set: arn.clone(), shell };
-            return Step::Ask(Ask::Fence, Class::Fence, call);
+            // Not the shell yet: the operation may have started, and a read that is out of date would call a live stack a shell.
+            return Step::Ask(Ask::Fence, Class::Fence, delete_change_set(ctx, arn, false));
         }
         // It cannot be deleted: it is being executed, or was. The token will show; then, if not, the fence is tried again.
         work.error = None;
@@ -103,7 +102,18 @@ fn empty_look(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
         work.pause(ctx.now.monotonic, LOOK_AGAIN);
         return Step::Wait(work.not_before);
     }
-    not_started(ctx, work, op)
+    match (&op.call, op.direction) {
+        (OperationCall::ExecuteChangeSet { arn, .. }, Direction::Forward)
+            if ctx.is_created_here() && !work.shell_gone =>
+        {
+            Step::Ask(Ask::Shell, Class::Fence, delete_change_set(ctx, arn, true))
+        }
+        _ => not_started(ctx, work, op),
+    }
+}
+
+fn delete_change_set(ctx: &Context<'_>, arn: &str, shell: bool) -> Call {
+    Call::DeleteChangeSet { stack: ctx.planned.stack.clone(), change_set: arn.to_owned(), shell }
 }
 
 fn not_started(ctx: &Context<'_>, work: &Work, op: &Operation) -> Step {

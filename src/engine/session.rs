@@ -62,6 +62,8 @@ pub enum Ask {
     Describe,
     /// A change set's deletion.
     Fence,
+    /// The removal of the empty stack that a creation which never started has left.
+    Shell,
     /// The intended operation itself.
     Send,
     /// The cancellation.
@@ -137,6 +139,8 @@ pub struct Work {
     pub doubt: bool,
     /// The change set was deleted after the doubt came up.
     pub fenced: bool,
+    /// The empty stack of a creation that never started was removed.
+    pub shell_gone: bool,
     /// What the stack's events said.
     pub trace: Option<OperationTrace>,
     /// Looks that showed an end with the time stamp of before, or a doubtful operation that left no trace.
@@ -176,6 +180,7 @@ impl Work {
             (Ask::Create, Ok(Answer::Created(arn))) => self.arn = Some(arn),
             (Ask::Describe, Ok(Answer::ChangeSet(described, template))) => self.described = Some((described, template)),
             (Ask::Fence, Ok(_)) => self.fenced = true,
+            (Ask::Shell, Ok(_)) => self.shell_gone = true,
             (Ask::Send, Ok(_)) => self.accepted = true,
             (Ask::Cancel, Ok(_)) => self.cancel_sent = true,
             (Ask::Find, Ok(Answer::Trace(trace))) => self.trace = Some(trace),
@@ -426,6 +431,7 @@ impl Work {
             accepted,
             doubt,
             fenced,
+            shell_gone,
             trace,
             empty_looks,
             looked_at,
@@ -433,7 +439,7 @@ impl Work {
             cancel_sent,
         } = self;
         (key, busy, (*failures).min(TRIES), arn, unsure_created, sent, accepted, doubt, fenced).hash(into);
-        (empty_looks, reverting, cancel_sent).hash(into);
+        (shell_gone, empty_looks, reverting, cancel_sent).hash(into);
         // A view that is older than the phase is never looked at again.
         let view = view.as_ref().filter(|(_, at)| at >= since);
         view.map(|(view, at)| (view, *looked_at == Some(*at))).hash(into);

@@ -223,6 +223,16 @@ fn invariant_s4_names(ledger: &mut Ledger, act: &Act) {
     ledger.names.insert(full);
 }
 
+/// S3: without an intent nothing is removed but an empty stack.
+fn invariant_s3_shell(ledger: &mut Ledger, act: &Act) {
+    let found = act.found.as_ref().map(|found| found.status.clone());
+    if found != Some(StackStatus::ReviewInProgress) {
+        let stack = act.record.stack.clone().unwrap_or_default();
+        let found = found.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
+        ledger.broken("S3", format!("{stack} is removed as an empty stack, and is {found}"));
+    }
+}
+
 fn started(ledger: &mut Ledger, act: &Act) {
     let Some(token) = act.record.token.clone() else { return };
     // A deletion that is delivered again, of a stack that is being deleted, starts nothing.
@@ -230,8 +240,11 @@ fn started(ledger: &mut Ledger, act: &Act) {
         .found
         .as_ref()
         .is_none_or(|f| matches!(f.status, StackStatus::DeleteInProgress | StackStatus::DeleteComplete));
-    if token.as_str() == "wg-remove-shell" || (act.record.operation == Call::DeleteStack && again) {
+    if act.record.operation == Call::DeleteStack && again {
         return;
+    }
+    if token.as_str() == "wg-remove-shell" {
+        return invariant_s3_shell(ledger, act);
     }
     // S3: the intent is durable before the call can have an effect.
     let Some(intent) = ledger.intents.get(&token).cloned() else {

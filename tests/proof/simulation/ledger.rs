@@ -160,7 +160,8 @@ impl Ledger {
         match event {
             Event::OperationIntended { rollout, target, operation } => {
                 let (rollout, target) = (rollout.clone(), target.clone());
-                let stack = self.state.rollouts.get(&rollout).and_then(|r| r.plan.targets.get(&target)).map(|t| &t.stack);
+                let stack =
+                    self.state.rollouts.get(&rollout).and_then(|r| r.plan.targets.get(&target)).map(|t| &t.stack);
                 let described = stack.and_then(|stack| self.described.get(stack)).copied();
                 let intent = Intent { rollout, target, operation: operation.clone(), at: now, described };
                 self.intents.insert(operation.token.clone(), intent);
