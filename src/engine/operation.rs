@@ -21,8 +21,11 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_millis(700);
 /// So many empty looks, after the change set is gone, prove that the operation never started.
 const EMPTY_LOOKS: u32 = 2;
-/// A deletion has no change set that could be fenced: more looks, over at least this many [`LOOK_AGAIN`]s.
+/// A deletion and a continued rollback have no change set that could be fenced: more looks, …
 const EMPTY_LOOKS_UNFENCED: u32 = 8;
+/// … and so long between them that the last one is 35 s after the first. CloudFormation's gateway gives a request up at 30 s: what it
+/// has not begun by then, it does not begin.
+const LOOK_AGAIN_UNFENCED: Duration = Duration::from_secs(5);
 /// So many attempts in a row that never started end in a hold: something refuses them for good.
 const ATTEMPTS: u64 = 5;
 
@@ -94,12 +97,12 @@ fn resolve(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
 
 fn empty_look(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
     let fenced = work.fenced || matches!(op.call, OperationCall::ExecuteChangeSet { .. });
-    let needed = if fenced { EMPTY_LOOKS } else { EMPTY_LOOKS_UNFENCED };
+    let (needed, pause) = if fenced { (EMPTY_LOOKS, LOOK_AGAIN) } else { (EMPTY_LOOKS_UNFENCED, LOOK_AGAIN_UNFENCED) };
     work.empty_looks += 1;
     let fence_open =
         matches!(op.call, OperationCall::ExecuteChangeSet { .. }) && !work.fenced && guard::holds(Guard::FenceOnDoubt);
     if work.empty_looks < needed || fence_open {
-        work.pause(ctx.now.monotonic, LOOK_AGAIN);
+        work.pause(ctx.now.monotonic, pause);
         return Step::Wait(work.not_before);
     }
     match (&op.call, op.direction) {

@@ -251,11 +251,8 @@ fn started(ledger: &mut Ledger, act: &Act) {
         return ledger.broken("S3", format!("the provider starts {token}, and no durable intent names it"));
     };
     let operation = &intent.operation;
-    // Going on with a failed rollback cannot be fenced, and needs no fence: whenever it arrives, a stack that is not in
-    // UPDATE_ROLLBACK_FAILED refuses it, and one that is goes back to where it came from.
-    let harmless = act.record.operation == Call::ContinueRollback;
     // S4: nothing of an older epoch after the first effect of a newer one.
-    if operation.epoch < ledger.newest_effect && !harmless {
+    if operation.epoch < ledger.newest_effect {
         let newest = ledger.newest_effect;
         ledger.broken("S4", format!("an effect of epoch {} starts after one of {newest}", operation.epoch));
     }
@@ -265,7 +262,7 @@ fn started(ledger: &mut Ledger, act: &Act) {
         ledger.broken("S8", format!("{} attempt {} starts twice", intent.target, operation.attempt));
     }
     // S9: what is recorded as not started never starts.
-    if ledger.not_started.contains(&token) && !harmless {
+    if ledger.not_started.contains(&token) {
         ledger.broken("S9", format!("{} starts after it was recorded as not started", intent.target));
     }
     let Some(rollout) = ledger.state.rollouts.get(&intent.rollout).cloned() else { return };
