@@ -43,6 +43,7 @@ mod provider;
 #[path = "../tests/model/trace.rs"]
 mod trace;
 
+use check::Search;
 use configurations::{CANARY, Configuration};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,16 +68,14 @@ fn main() -> ExitCode {
         _ => return usage(),
     };
     println!("planted fault: ");
-    let canary = check::check(CANARY.bounds, 1, None);
+    let canary = check::check(CANARY.bounds, Search::Shortest, None);
     println!("{canary}");
     let mut good = canary.failures.iter().any(|failure| failure.property.starts_with("S2 "));
     let mut reached: Vec<&str> = Vec::new();
     let mut missed: Vec<&str> = Vec::new();
     let (mut unique, mut generated) = (0, 0);
-    for configuration in chosen {
-        println!("{}: {}", configuration.name, configuration.what);
-        let found = check::check(configuration.bounds, threads(), limit);
-        println!("{found}");
+    let tell = |of: &Configuration, found: &check::Found| println!("{}: {}\n{found}", of.name, of.what);
+    for found in check::check_all(chosen, limit, tell) {
         good &= found.failures.is_empty();
         unique += found.unique;
         generated += found.generated;
@@ -110,10 +109,6 @@ fn check_mutants(wanted: Option<&str>) -> ExitCode {
     }
     println!("survivors: {survivors:?}");
     if survivors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2)
 }
 
 fn usage() -> ExitCode {

@@ -1,10 +1,12 @@
 //! One run of the checker, and its report.
 
 use crate::bounds::Bounds;
+use crate::configurations::Configuration;
 use crate::machine::{Action, Machine};
 use crate::trace;
 use stateright::{Checker, HasDiscoveries, Model};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a run found.
@@ -39,19 +41,51 @@ pub struct Failure {
     pub story: String,
 }
 
-/// Visits every state within the bounds, or as many as the time allows. With one thread the first failure is a shortest one.
-pub fn check(bounds: Bounds, threads: usize, limit: Option<Duration>) -> Found {
+/// In which order states are visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// Near ones first: the first failure is a shortest one.
+    Shortest,
+    /// Along each path to its end: needs the least memory.
+    Depth,
+}
+
+/// Checks all of them, as many at once as there are processors, and tells of each when it is done. (One search in depth keeps one
+/// processor busy, whatever the number of its threads.)
+pub fn check_all(
+    chosen: &[Configuration],
+    limit: Option<Duration>,
+    tell: impl Fn(&Configuration, &Found) + Sync,
+) -> Vec<Found> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(configuration) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = check(configuration.bounds, Search::Depth, limit);
+            tell(configuration, &found);
+            done.push(found);
+        }
+        done
+    };
+    let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
+/// Visits every state within the bounds, or as many as the time allows.
+pub fn check(bounds: Bounds, search: Search, limit: Option<Duration>) -> Found {
     let machine = Machine { bounds };
     let begin = now();
-    let builder = machine.clone().checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
+    let builder = machine.clone().checker().finish_when(HasDiscoveries::AnyFailures);
     let builder = match limit {
         Some(limit) => builder.timeout(limit),
         None => builder,
     };
-    if threads == 1 {
-        report(&machine, builder.spawn_bfs().join(), begin, limit)
-    } else {
-        report(&machine, builder.spawn_dfs().join(), begin, limit)
+    match search {
+        Search::Shortest => report(&machine, builder.spawn_bfs().join(), begin, limit),
+        Search::Depth => report(&machine, builder.spawn_dfs().join(), begin, limit),
     }
 }
 

@@ -3,14 +3,14 @@
 //!
 //! Plain reads, and the making of change sets, are answered at once. Every other call becomes a [`Message`].
 
-use crate::fixture::{AT, FIXTURE, MAX_BAKE, STACKS, number, target_number};
+use crate::fixture::{AT, MAX_BAKE, STACKS, fixture, number, target_number};
 use crate::machine::World;
 use crate::network::{Letter, Message, Stage, Wire};
 use crate::properties::{self, Broken};
 use crate::provider::Content;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 use wavegate::engine::decide::{self, Input};
 use wavegate::engine::effect::{Call, Class, Effect, Reply};
@@ -50,7 +50,7 @@ impl Memory {
     }
 
     fn hash_target(&self, n: usize) -> u64 {
-        self.state.rollouts.values().next().map_or(0, |r| hash_of(&r.targets.get(&FIXTURE.ids[n])))
+        self.state.rollouts.values().next().map_or(0, |r| hash_of(&r.targets.get(&fixture().ids[n])))
     }
 
     /// Everything besides the targets. The newest judgement and the reason of a revert are for people: no decision reads them.
@@ -172,8 +172,9 @@ pub struct Run<'a> {
     sink: &'a mut dyn Sink,
 }
 
-static NOTHING: LazyLock<Arc<Memory>> =
-    LazyLock::new(|| Arc::new(Memory { state: State::default(), targets: [0; STACKS], rest: 0 }));
+thread_local! {
+    static NOTHING: Arc<Memory> = Arc::new(Memory { state: State::default(), targets: [0; STACKS], rest: 0 });
+}
 
 /// Takes a daemon through one step; gives it back unless it died or stopped.
 pub fn run(
@@ -186,7 +187,7 @@ pub fn run(
 ) -> (Stepped, Option<Daemon>) {
     let shared = daemon.epoch == world.lease && Arc::ptr_eq(&daemon.memory, &world.durable);
     if shared {
-        world.durable = Arc::clone(&NOTHING);
+        world.durable = NOTHING.with(Arc::clone);
     }
     let mut run = Run { world, daemon, shared, points: 0, rounds: 0, cut, sink };
     let ended = run.go(events, inputs).map_or_else(|ended| ended, |()| Ended::AtRest);
@@ -362,7 +363,7 @@ impl Run<'_> {
 
 fn content_of(template: Option<&wavegate::model::stack::Template>) -> Content {
     let all = [Content::Original, Content::Ours, Content::Foreign];
-    let of = |content: &Content| template == Some(&FIXTURE.templates[*content as usize]);
+    let of = |content: &Content| template == Some(&fixture().templates[*content as usize]);
     all.into_iter().find(of).expect("a template of the model")
 }
 
@@ -390,10 +391,10 @@ fn cap(event: &mut Event) {
 
 /// The first records: a leader, and the proposal.
 pub fn first_records() -> Vec<Event> {
-    let plan: &Arc<Plan> = &FIXTURE.plan;
+    let plan: &Arc<Plan> = &fixture().plan;
     vec![
         leader_started(1),
-        Event::RolloutProposed { plan: Arc::clone(plan), digest: FIXTURE.digest.clone(), by: "test".into() },
+        Event::RolloutProposed { plan: Arc::clone(plan), digest: fixture().digest.clone(), by: "test".into() },
     ]
 }
 

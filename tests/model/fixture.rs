@@ -1,7 +1,7 @@
 //! The plan that is checked: two waves of two cells, one existing stack in each, health by one alarm, no bake to wait for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use wavegate::model::change_set::Action;
 use wavegate::model::ids::{Digest, StackName, TargetId};
 use wavegate::model::pipeline::{AlarmGate, Cell, Health, Irreversible, OnFailure, RegionOrder, RevertPolicy};
@@ -32,16 +32,26 @@ pub struct Fixture {
     pub templates: [Template; 3],
 }
 
-/// What never changes.
-pub static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
-    let templates = [Template::new("original"), Template::new("ours"), Template::new("foreign")];
-    let plan = plan("r", &templates[1]);
-    let rival = plan_of(&plan);
-    let digest = plan.digest().expect("a plan has a digest");
-    let ids: Vec<TargetId> = plan.targets.keys().cloned().collect();
-    let names = plan.targets.values().map(|t| t.stack.clone()).collect();
-    Fixture { plan: Arc::new(plan), digest, rival, ids, names, templates }
-});
+thread_local! {
+    static OF_THREAD: &'static Fixture = Box::leak(Box::new(Fixture::new()));
+}
+
+/// What never changes. Each thread has its own: counting the same references is what two searches would wait for.
+pub fn fixture() -> &'static Fixture {
+    OF_THREAD.with(|fixture| *fixture)
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let templates = [Template::new("original"), Template::new("ours"), Template::new("foreign")];
+        let plan = plan("r", &templates[1]);
+        let rival = plan_of(&plan);
+        let digest = plan.digest().expect("a plan has a digest");
+        let ids: Vec<TargetId> = plan.targets.keys().cloned().collect();
+        let names = plan.targets.values().map(|t| t.stack.clone()).collect();
+        Self { plan: Arc::new(plan), digest, rival, ids, names, templates }
+    }
+}
 
 fn plan_of(plan: &Plan) -> (Arc<Plan>, Digest) {
     let rival = Plan { rollout: "rival".into(), ..plan.clone() };
@@ -51,12 +61,12 @@ fn plan_of(plan: &Plan) -> (Arc<Plan>, Digest) {
 
 /// The number of the stack with this name.
 pub fn number(stack: &StackName) -> usize {
-    FIXTURE.names.iter().position(|name| name == stack).expect("a stack of the plan")
+    fixture().names.iter().position(|name| name == stack).expect("a stack of the plan")
 }
 
 /// The number of the target.
 pub fn target_number(target: &TargetId) -> usize {
-    FIXTURE.ids.iter().position(|id| id == target).expect("a target of the plan")
+    fixture().ids.iter().position(|id| id == target).expect("a target of the plan")
 }
 
 /// The wave of a target, by its number.

@@ -24,23 +24,22 @@ mod properties;
 mod provider;
 mod trace;
 
-use check::check;
-use configurations::{CANARY, TEST};
+use check::{Search, check, check_all};
+use configurations::{CANARY, Configuration, TEST};
 
 #[test]
 fn every_invariant_holds_in_the_small_models() {
     let _turn = turn();
-    for configuration in TEST {
-        let found = check(configuration.bounds, 2, None);
-        println!("{}: {}\n{found}", configuration.name, configuration.what);
-        assert!(found.failures.is_empty(), "{}: {found}", configuration.name);
-    }
+    let tell = |of: &Configuration, found: &check::Found| println!("{}: {}\n{found}", of.name, of.what);
+    let broken: Vec<String> =
+        check_all(TEST, None, tell).iter().filter(|f| !f.failures.is_empty()).map(ToString::to_string).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]
 fn the_planted_fault_is_found() {
     let _turn = turn();
-    let found = check(CANARY.bounds, 1, None);
+    let found = check(CANARY.bounds, Search::Shortest, None);
     assert!(found.failures.iter().any(|failure| failure.property.starts_with("S2 ")), "{found}");
 }
 

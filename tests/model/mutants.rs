@@ -2,7 +2,7 @@
 //! invariant that nobody has stated.
 
 use crate::bounds::Bounds;
-use crate::check::{Found, check};
+use crate::check::{Found, Search, check};
 use wavegate::guard::{self, Guard};
 use wavegate::model::halt::KillMode;
 
@@ -74,7 +74,7 @@ impl Mutant {
     /// Checks the model without the guards; every guard stands again afterwards. Not two at a time in one process.
     pub fn check(&self) -> Found {
         guard::remove(self.guards);
-        let found = check(self.bounds, 1, None);
+        let found = check(self.bounds, Search::Shortest, None);
         guard::remove(&[]);
         found
     }

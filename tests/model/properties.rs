@@ -1,7 +1,7 @@
 //! The invariants of `docs/architecture.md`, by number. Those that speak of an event or of an effect are checked where it
 //! happens and leave a mark in the state; the others look at the state.
 
-use crate::fixture::{FIXTURE, STACKS, target_number, wave_of};
+use crate::fixture::{STACKS, fixture, target_number, wave_of};
 use crate::machine::{Machine, World};
 use crate::network::{Letter, Wire};
 use crate::provider::{Alarm, CfnSet, Content, Provider, Stack, described};
@@ -75,14 +75,14 @@ pub fn rollout(state: &State) -> Option<&Rollout> {
 }
 
 fn target(state: &State, n: usize) -> Option<&Target> {
-    rollout(state)?.targets.get(&FIXTURE.ids[n])
+    rollout(state)?.targets.get(&fixture().ids[n])
 }
 
 /// What a restore point holds.
 fn captured(target: &Target) -> Option<Content> {
     let Some(RestorePoint::Stack(record)) = target.restore_point.as_deref() else { return None };
     let all = [Content::Original, Content::Ours, Content::Foreign];
-    all.into_iter().find(|content| FIXTURE.templates[*content as usize] == record.template)
+    all.into_iter().find(|content| fixture().templates[*content as usize] == record.template)
 }
 
 /// The approval digest of a change set, by stack, from, to and drift.
@@ -91,7 +91,7 @@ static DIGESTS: LazyLock<Vec<Digest>> = LazyLock::new(|| {
     let mut digests = Vec::new();
     for n in 0..STACKS {
         for (from, to) in all.into_iter().flat_map(|from| all.map(|to| (from, to))) {
-            let template = FIXTURE.templates[to as usize].digest();
+            let template = fixture().templates[to as usize].digest();
             let digest = |drifted| described(n, from, to, drifted).approval_digest(template, None, false);
             digests.extend([false, true].map(digest).map(|digest| digest.expect("a digest")));
         }
@@ -118,7 +118,7 @@ pub fn at_record(provider: &Provider, before: &State, event: &Event) -> u32 {
     match event {
         Event::RestorePointCaptured { restore_point, .. } => {
             let RestorePoint::Stack(record) = &**restore_point else { return Broken::S13 };
-            let is_there = FIXTURE.templates[stack.content as usize] == record.template;
+            let is_there = fixture().templates[stack.content as usize] == record.template;
             mark(!is_there || stack.content == Content::Ours, Broken::S13)
         }
         Event::OperationIntended { operation, .. } if operation.direction == Direction::Revert => {
@@ -203,7 +203,7 @@ fn forward_effect(
     n: usize,
 ) -> u32 {
     let Some(rollout) = rollout(journal) else { return Broken::S3 };
-    let gates = (0..wave_of(n)).all(|wave| rollout.gates.contains(&wave)) && rollout.plan_digest == FIXTURE.digest;
+    let gates = (0..wave_of(n)).all(|wave| rollout.gates.contains(&wave)) && rollout.plan_digest == fixture().digest;
     let killed = journal.kills_on(rollout).any(|kill| kill.acknowledged);
     let digest = digest_of(n, set);
     let compared = op.is_none_or(
@@ -224,7 +224,7 @@ fn reverse_effect(journal: &State, provider: &Provider, known: &Target, to: Cont
 /// S16: while the rollout is open, another one that wants its targets is refused.
 fn invariant_s16(world: &World) -> bool {
     let state = &world.durable.state;
-    let (plan, digest) = FIXTURE.rival.clone();
+    let (plan, digest) = fixture().rival.clone();
     let now = Now { wall: crate::fixture::AT, monotonic: std::time::Duration::ZERO };
     let input = Input::Propose { plan, digest, by: String::new() };
     let answer = decide::react(state, &mut Session::default(), input, now);

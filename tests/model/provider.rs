@@ -1,7 +1,7 @@
 //! CloudFormation and CloudWatch, as little of them as the protocol rests on: stacks with their status, change sets by ARN that
 //! are executed once and deleted by each other's execution, and operations found by their token.
 
-use crate::fixture::{ALARM, AT, FIXTURE, STACKS, number};
+use crate::fixture::{ALARM, AT, STACKS, fixture, number};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +131,7 @@ impl Stack {
     fn view(&self, n: usize) -> StackView {
         StackView {
             stack_id: format!("arn:{n}"),
-            name: FIXTURE.names[n].clone(),
+            name: fixture().names[n].clone(),
             status: self.status.clone(),
             status_reason: None,
             parameters: BTreeMap::new(),
@@ -261,7 +261,7 @@ impl Stack {
         if set.executing {
             described.execution_status = ExecutionStatus::ExecuteInProgress;
         }
-        let template = with_template.then(|| FIXTURE.templates[set.to as usize].clone());
+        let template = with_template.then(|| fixture().templates[set.to as usize].clone());
         Ok(Answer::ChangeSet(Box::new(described), template))
     }
 
@@ -332,7 +332,7 @@ impl Provider {
                 Ok(Answer::Stacks(names.iter().map(view).collect()))
             }
             Call::ReadRecord { view, .. } => {
-                let template = FIXTURE.templates[self.stacks[number(&view.name)].content as usize].clone();
+                let template = fixture().templates[self.stacks[number(&view.name)].content as usize].clone();
                 Ok(Answer::Record(Box::new(StackRecord { view: (**view).clone(), template, policy: None })))
             }
             Call::DescribeChangeSet { stack, change_set, with_template } => {
