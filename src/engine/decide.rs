@@ -383,8 +383,13 @@ fn advance_targets(state: &State, session: &mut Session, rollout: &Rollout, turn
     }
     // On the way back only a provider that does not answer is a reason to page; the revert goes on trying all the same.
     let pages = |hold: &Hold| !reverting || matches!(hold, Hold::ProviderUnavailable { .. });
+    let id = &rollout.plan.rollout;
     if let Some(hold) = hold.filter(|hold| rollout.hold.is_none() && pages(hold)) {
-        next.events.push(Event::RolloutHeld { rollout: rollout.plan.rollout.clone(), hold });
+        next.events.push(Event::RolloutHeld { rollout: id.clone(), hold });
+    }
+    // INVARIANT: S12. A reason to hold that comes up in this pass holds what this pass would have let go, too.
+    if next.events.iter().any(|event| matches!(event, Event::RolloutHeld { rollout, .. } if rollout == id)) {
+        session.withdraw_forward(&mut next.effects, id);
     }
 }
 

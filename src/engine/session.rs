@@ -275,6 +275,19 @@ impl Session {
         Effect { id, class, rollout, target, urgent, scope: scope.clone(), call }
     }
 
+    /// Takes back the calls that would take a rollout forward, before they are given out.
+    pub fn withdraw_forward(&mut self, effects: &mut Vec<Effect>, rollout: &RolloutId) {
+        let forward = |effect: &mut Effect| effect.class == Class::Forward && effect.rollout.as_ref() == Some(rollout);
+        for effect in effects.extract_if(.., forward) {
+            if let Some(Purpose::Target(rollout, target, _)) = self.take(effect.id)
+                && let Some(work) = self.known_work(&rollout, &target)
+            {
+                work.busy = false;
+                work.sent = false;
+            }
+        }
+    }
+
     /// What the reply of that name is for; none: it was answered before.
     pub fn take(&mut self, id: EffectId) -> Option<Purpose> {
         self.outstanding.remove(&id)

@@ -89,6 +89,7 @@ impl Run<'_> {
                 // The one that leads; a standby must take over.
                 if let Some(process) = self.processes.iter().find(|p| p.orders().is_some()) {
                     process.stand_still(true);
+                    self.shared.ledger().stood_still = true;
                 }
                 self.quiet(false);
                 self.lost_leader(&world);
@@ -169,11 +170,15 @@ impl Run<'_> {
             MetricFault::Flapping => true,
             _ => false,
         };
+        let mut ledger = self.shared.ledger();
         if fault == MetricFault::Flapping {
-            self.shared.ledger().lying.insert(cell.name.clone());
+            ledger.lying.insert(cell.name.clone());
         }
-        if !mild {
-            self.shared.ledger().untrusted.entry(cell.name).or_insert(now);
+        // A fault takes the place of the one before.
+        match fault {
+            _ if mild => drop(ledger.untrusted.remove(&cell.name)),
+            MetricFault::MissingFrom(from) => drop(ledger.untrusted.insert(cell.name, from)),
+            _ => drop(ledger.untrusted.entry(cell.name).or_insert(now)),
         }
     }
 

@@ -11,7 +11,7 @@ use wavegate::cloud::sim::{Act, Operation as Call};
 use wavegate::daemon::issuer::Objection;
 use wavegate::engine::effect::{Class, Effect};
 use wavegate::journal::tap::Write;
-use wavegate::model::event::{Direction, Event, OperationCall, Settlement};
+use wavegate::model::event::{Direction, Event, Operation, OperationCall, Settlement};
 use wavegate::model::ids::Epoch;
 use wavegate::model::stack::{RestorePoint, Scope, StackStatus};
 use wavegate::model::state::{Phase, Rollout, State, Target};
@@ -233,6 +233,10 @@ fn invariant_s3_shell(ledger: &mut Ledger, act: &Act) {
     }
 }
 
+fn operation_leads_back(operation: &Operation) -> bool {
+    operation.direction == Direction::Revert || matches!(operation.call, OperationCall::ContinueRollback { .. })
+}
+
 fn started(ledger: &mut Ledger, act: &Act) {
     let Some(token) = act.record.token.clone() else { return };
     // A deletion that is delivered again, of a stack that is being deleted, starts nothing.
@@ -251,8 +255,12 @@ fn started(ledger: &mut Ledger, act: &Act) {
         return ledger.broken("S3", format!("the provider starts {token}, and no durable intent names it"));
     };
     let operation = &intent.operation;
+    // A daemon that stood still after its last check sends what it was about to send. What nothing can fence then starts late; it can
+    // only lead back.
+    let unfenced = matches!(act.record.operation, Call::ContinueRollback | Call::DeleteStack);
+    let late = unfenced && ledger.stood_still && operation_leads_back(operation);
     // S4: nothing of an older epoch after the first effect of a newer one.
-    if operation.epoch < ledger.newest_effect {
+    if operation.epoch < ledger.newest_effect && !late {
         let newest = ledger.newest_effect;
         ledger.broken("S4", format!("an effect of epoch {} starts after one of {newest}", operation.epoch));
     }
@@ -262,7 +270,7 @@ fn started(ledger: &mut Ledger, act: &Act) {
         ledger.broken("S8", format!("{} attempt {} starts twice", intent.target, operation.attempt));
     }
     // S9: what is recorded as not started never starts.
-    if ledger.not_started.contains(&token) {
+    if ledger.not_started.contains(&token) && !late {
         ledger.broken("S9", format!("{} starts after it was recorded as not started", intent.target));
     }
     let Some(rollout) = ledger.state.rollouts.get(&intent.rollout).cloned() else { return };

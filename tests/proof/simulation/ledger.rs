@@ -100,6 +100,8 @@ pub struct Ledger {
     pub leaderless_since: Option<Timestamp>,
     /// Since when a leader leads and has nothing left to fence.
     pub free_since: Timestamp,
+    /// A daemon that led stood still for a while.
+    pub stood_still: bool,
     /// A daemon's clock was set back.
     pub slow_clock: bool,
     /// Cells whose metric is now good, now bad.
