@@ -339,7 +339,9 @@ impl Provider {
                 self.stacks[number(stack)].describe(number(stack), change_set, *with_template)
             }
             Call::FindOperation { stack, token, .. } => {
-                Ok(Answer::Trace(self.stacks[number(&stack.as_str().into())].find(token)))
+                let arn = stack.strip_prefix("arn:").and_then(|n| n.parse::<usize>().ok());
+                let n = arn.unwrap_or_else(|| number(&stack.as_str().into()));
+                Ok(Answer::Trace(self.stacks[n].find(token)))
             }
             Call::ReadAlarms(_) => match self.alarm {
                 Alarm::Unreadable => Err(error("DescribeAlarms", Kind::Unavailable)),
