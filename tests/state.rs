@@ -89,7 +89,7 @@ fn a_revert_cannot_be_cancelled_and_is_not_marked_so() {
             counts: PreviewCounts::default(),
             changes: Vec::new(),
         },
-        intend(Direction::Forward, OperationCall::ExecuteChangeSet { arn: arn.clone(), digest }, 1),
+        intend(Direction::Forward, OperationCall::ExecuteChangeSet { arn: arn.clone(), digest, stack_id: None }, 1),
         started.clone(),
         ended("ROLLBACK_COMPLETE"),
         intend(Direction::Revert, OperationCall::DeleteStack { stack_id: arn }, 2),

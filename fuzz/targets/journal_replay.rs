@@ -159,7 +159,7 @@ fn event(step: &Step) -> Event {
             let operation = Operation {
                 direction: way(back),
                 call: match call % 3 {
-                    0 => OperationCall::ExecuteChangeSet { arn: "arn".into(), digest: digest(0) },
+                    0 => OperationCall::ExecuteChangeSet { arn: "arn".into(), digest: digest(0), stack_id: None },
                     1 => OperationCall::DeleteStack { stack_id: "arn".into() },
                     _ => OperationCall::ContinueRollback { stack_id: "arn".into() },
                 },

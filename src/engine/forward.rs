@@ -321,7 +321,11 @@ fn verify(ctx: &Context<'_>, work: &mut Work, prepared: &Prepared) -> Step {
             // INVARIANT: S5.
             Ok(found) if is_approved(ctx, &found) => {
                 let before = ctx.original().and_then(|o| o.view.last_updated);
-                let call = OperationCall::ExecuteChangeSet { arn: arn.clone(), digest: found };
+                let call = OperationCall::ExecuteChangeSet {
+                    arn: arn.clone(),
+                    digest: found,
+                    stack_id: Some(described.stack_id.clone()),
+                };
                 Step::event(ctx.intend(Direction::Forward, call, ctx.target.attempt, before))
             }
             Ok(found) => match ctx.target.approved.clone() {

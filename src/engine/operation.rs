@@ -147,11 +147,12 @@ fn not_started(ctx: &Context<'_>, work: &Work, op: &Operation) -> Step {
 }
 
 fn find(ctx: &Context<'_>, op: &Operation) -> Call {
-    // INVARIANT: S9. By ARN where it is known: a stack that was deleted has no name any more, and a name may be another stack's by now.
-    let stack = match (&op.call, ctx.original()) {
-        (OperationCall::DeleteStack { stack_id } | OperationCall::ContinueRollback { stack_id }, _) => stack_id.clone(),
-        (OperationCall::ExecuteChangeSet { .. }, Some(original)) => original.view.stack_id.clone(),
-        (OperationCall::ExecuteChangeSet { .. }, None) => ctx.planned.stack.as_str().to_owned(),
+    // INVARIANT: S9. By ARN: a stack that was deleted has no name any more, and a name may be another stack's by now.
+    let stack = match &op.call {
+        OperationCall::DeleteStack { stack_id } | OperationCall::ContinueRollback { stack_id } => stack_id.clone(),
+        OperationCall::ExecuteChangeSet { stack_id: Some(stack_id), .. } => stack_id.clone(),
+        // An older record.
+        OperationCall::ExecuteChangeSet { stack_id: None, .. } => ctx.planned.stack.as_str().to_owned(),
     };
     // INVARIANT: S9, S26. By the provider's clock: ours may be fast, and the operation's events would then seem too old to be its own.
     let since = op.before.unwrap_or(Timestamp::UNIX_EPOCH);

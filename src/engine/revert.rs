@@ -288,7 +288,11 @@ fn is_still_as_left(ctx: &Context<'_>, work: &mut Work) -> Result<bool, Step> {
 /// The change set was read just before: its intent is recorded at once.
 fn execute(ctx: &Context<'_>, prepared: &Prepared, digest: &crate::model::ids::Digest) -> Step {
     let Prepared::ChangeSet { arn, .. } = prepared else { return Step::Nothing };
-    let call = OperationCall::ExecuteChangeSet { arn: arn.clone(), digest: digest.clone() };
+    let call = OperationCall::ExecuteChangeSet {
+        arn: arn.clone(),
+        digest: digest.clone(),
+        stack_id: ctx.target.left.as_ref().map(|left| left.stack_id.clone()),
+    };
     let before = ctx.target.left.as_ref().and_then(|left| left.last_updated);
     Step::event(ctx.intend(Direction::Revert, call, ctx.target.attempt, before))
 }

@@ -55,6 +55,9 @@ pub enum OperationCall {
         arn: String,
         /// What was compared just before (S5).
         digest: Digest,
+        /// The stack's ARN, also of one that is about to be created; not in the records of 0.1.0's first journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stack_id: Option<String>,
     },
     /// A stack's deletion, by ARN.
     DeleteStack {

@@ -203,7 +203,7 @@ fn a_way_to_stuck(rollout: &RolloutId, target: &TargetId, delete: bool, reason: 
             epoch,
         };
         events.push(requested);
-        let call = OperationCall::ExecuteChangeSet { arn: arn.clone(), digest: digest.clone() };
+        let call = OperationCall::ExecuteChangeSet { arn: arn.clone(), digest: digest.clone(), stack_id: None };
         (Prepared::ChangeSet { arn, name, epoch }, call)
     };
     let preview = Preview { changes: vec![change()] };

@@ -8,6 +8,7 @@ use super::stacks::{Content, Resource, Stack};
 use super::template::{ParsedTemplate, ResourceDeclaration};
 use super::world::{Inner, Place};
 use crate::model::ids::{StackName, Token};
+use crate::model::observation::ProviderErrorKind;
 use crate::model::stack::{Replacement, ResourceAction, ResourceChange, StackStatus};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -154,6 +155,11 @@ impl Inner {
                 "Stack:{} is in {} state and can not continue update rollback.",
                 stack.id, stack.status
             )));
+        }
+        // API reference, `ContinueUpdateRollback`, errors: a request that arrives twice does not go on twice.
+        if stack.events.iter().any(|event| event.token.as_ref() == Some(token)) {
+            let message = format!("Token already exists: {token}");
+            return Err(Refusal::new(ProviderErrorKind::Rejected, "TokenAlreadyExistsException", message));
         }
         // A status that a script forced has nothing behind it: there is nothing left to put back.
         stack.running.get_or_insert_with(|| Running::new(Work::Update, token, Vec::new(), EMPTY_WORK));

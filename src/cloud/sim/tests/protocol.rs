@@ -113,6 +113,8 @@ async fn a_failed_rollback_waits_for_continue() {
     let id = view(&world, &orders()).await.stack_id;
     world.continue_rollback(&scope(), &orders(), &"t-2".into()).await.unwrap();
     assert_eq!(follow(&world, &id).await.last(), Some(&StackStatus::UpdateRollbackFailed));
+    let repeated = world.continue_rollback(&scope(), &orders(), &"t-2".into()).await.unwrap_err();
+    assert_eq!(repeated.code, "TokenAlreadyExistsException");
     world.continue_rollback(&scope(), &orders(), &"t-3".into()).await.unwrap();
     assert_eq!(follow(&world, &id).await.last(), Some(&StackStatus::UpdateRollbackComplete));
     assert!(world.continue_rollback(&scope(), &orders(), &"t-4".into()).await.is_err());
