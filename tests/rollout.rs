@@ -8,7 +8,7 @@ use sim::{Change, Harness, V1, V2, V2_BAD, V2_FAILS};
 use std::time::Duration;
 use wavegate::cloud::sim::{Fault, Operation};
 use wavegate::engine::decide::{Input, Refusal};
-use wavegate::model::event::Outcome;
+use wavegate::model::event::{Event, Outcome, StartSeen};
 use wavegate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 
 fn kill(mode: KillMode) -> Input {
@@ -138,4 +138,35 @@ async fn a_created_stack_is_not_taken_for_an_empty_one() {
     assert_eq!(h.run_to_end().await, Outcome::Succeeded);
     assert_eq!((h.calls(Operation::ExecuteChangeSet), h.calls(Operation::DeleteStack)), (1, 0));
     h.assert_executed_once_per_token();
+}
+
+fn not_started(h: &Harness) -> usize {
+    h.events().iter().filter(|event| matches!(event, Event::OperationNotStarted { .. })).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_comes_late_is_not_called_one_that_never_started() {
+    let mut h = Harness::new(13, &[1, 1]).await;
+    // Nothing can fence a deletion. The provider begins it twenty seconds after the answer was given up.
+    h.world.inject(Operation::DeleteStack, Fault::DelayedEffect(Duration::from_secs(20)), 1);
+    h.propose(Change::create(V2_BAD)).await;
+    assert_eq!(h.run_to_end().await, Outcome::Reverted);
+    assert_eq!(not_started(&h), 0);
+    assert!(h.created_stacks().is_empty(), "{:?}", h.created_stacks());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_is_found_though_its_stack_was_deleted_meanwhile() {
+    let mut h = Harness::new(14, &[1]).await;
+    h.world.inject(Operation::ExecuteChangeSet, Fault::AmbiguousAfterEffect, 1);
+    h.world.inject(Operation::DeleteChangeSet, Fault::Unavailable, 4);
+    h.propose(Change::update(V2)).await;
+    h.run_until(|core| core.state().rollouts.values().any(|r| r.wave_states(0).any(|t| t.phase.name() == "intended")))
+        .await;
+    h.run_for(Duration::from_secs(1)).await;
+    let first = h.cells().remove(0);
+    h.remove(&first);
+    h.run_for(Duration::from_secs(120)).await;
+    assert_eq!(not_started(&h), 0);
+    assert!(h.events().iter().any(|e| matches!(e, Event::OperationStarted { seen: StartSeen::Found, .. })));
 }

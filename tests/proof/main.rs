@@ -34,7 +34,10 @@ fn the_first_seeds_break_nothing() {
 #[test]
 fn what_was_found_once_is_not_found_again() {
     let _alone = alone();
-    for seed in [166, 230, 1744, 1978, 3119, 20248, 1_000_110, 1_014_718] {
+    for seed in [
+        166, 230, 1744, 1978, 3119, 20248, 1_000_110, 1_014_718, 5_017_842, 10_005_868, 20_042_568, 20_074_994,
+        30_055_244, 30_056_731, 40_014_061,
+    ] {
         let ended = run(&Scenario::of(seed), &Options::default());
         assert!(ended.violations.is_empty(), "seed {seed}: {:?}", ended.violations);
     }

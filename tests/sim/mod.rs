@@ -109,6 +109,12 @@ impl Harness {
         self.world.edit_stack(&scope, &stack, template, BTreeMap::from([("Delay".into(), "5".into())])).unwrap();
     }
 
+    /// A person deletes the cell's stack.
+    pub fn remove(&self, id: &CellId) {
+        let (scope, stack) = self.place(id);
+        assert!(self.world.remove_stack(&scope, &stack));
+    }
+
     pub fn created_stacks(&self) -> Vec<StackName> {
         let plan = self.plan.as_ref().unwrap();
         plan.targets
