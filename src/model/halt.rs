@@ -197,6 +197,11 @@ pub enum Hold {
         /// The digest just read.
         found: Digest,
     },
+    /// The guardrails' judgement has no digest: it could not be approved.
+    NotJudged {
+        /// Why.
+        reason: String,
+    },
     /// The bake ran to its `max_bake` without evidence enough for a verdict.
     BakeInconclusive {
         /// Index of the wave.
@@ -254,6 +259,15 @@ pub enum RevertReason {
     },
     /// `plan` only wanted to look.
     PlanOnly,
+    /// A guardrail forbids it; what was found is in `guardrails_judged`.
+    Denied,
+    /// A person said no.
+    Rejected {
+        /// Who.
+        by: String,
+        /// Why, in their words.
+        reason: String,
+    },
 }
 
 /// Why a target cannot be settled without a person.

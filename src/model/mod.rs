@@ -1,6 +1,10 @@
 //! Nouns. No async, no AWS, no clock, no environment: what exists, how it is checked, and the one table by which it changes.
 
+pub mod approval;
+pub mod calendar;
 pub mod change_set;
+pub mod class;
+pub mod decision;
 pub mod document;
 pub mod event;
 pub mod halt;
@@ -8,7 +12,12 @@ pub mod ids;
 pub mod observation;
 pub mod pipeline;
 pub mod plan;
+pub mod preview;
+pub mod price_book;
+pub mod principal;
+pub mod safeguards;
 pub mod stack;
 pub mod state;
 pub mod time;
 pub mod verdict;
+mod words;

@@ -3,11 +3,14 @@
 use super::change_set::Action;
 use super::ids::{CellId, Digest, DigestError, RolloutId, StackKey, StackName, TargetId};
 use super::pipeline::{Cell, Health, RegionOrder, RevertPolicy};
+use super::principal::Principal;
+use super::safeguards::Safeguards;
 use super::stack::{ParameterInput, Scope, Template};
 use super::time::Millis;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What will be done, frozen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +39,12 @@ pub struct Plan {
     pub repairs: BTreeSet<String>,
     /// How a revert goes.
     pub revert: RevertPolicy,
+    /// Who proposes it; none in the journals of 0.1.0's first issues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposer: Option<Principal>,
+    /// What it has to satisfy; none as above: such a rollout was let in before there were safeguards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safeguards: Option<Arc<Safeguards>>,
 }
 
 /// The change set, without its stacks.

@@ -1,6 +1,7 @@
 //! Stacks, templates, previews and restore points, in the model's terms.
 
 use super::ids::{AccountId, Digest, DigestError, Region, StackName};
+use super::words::provider_words;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,51 +65,6 @@ impl fmt::Debug for Template {
     }
 }
 
-macro_rules! provider_words {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub enum $name {
-            $(#[doc = $text] $variant,)+
-            /// A word that this release does not know. Unknown means stop (S24).
-            Unknown(String),
-        }
-        impl $name {
-            /// The provider's own word.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Unknown(text) => text,
-                }
-            }
-        }
-        impl From<&str> for $name {
-            fn from(text: &str) -> Self {
-                match text {
-                    $($text => Self::$variant,)+
-                    other => Self::Unknown(other.to_owned()),
-                }
-            }
-        }
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                Self::from(text.as_str())
-            }
-        }
-        impl From<$name> for String {
-            fn from(word: $name) -> Self {
-                word.as_str().to_owned()
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
 provider_words!(
     /// `StackStatus`, by its exact names: `ROLLBACK_COMPLETE` and `UPDATE_ROLLBACK_COMPLETE` mean opposite things.
     /// Source: CloudFormation API reference, `Stack.StackStatus`.
@@ -169,53 +125,6 @@ impl StackStatus {
     }
 }
 
-provider_words!(
-    /// `ChangeSetStatus`.
-    ChangeSetStatus {
-        CreatePending = "CREATE_PENDING",
-        CreateInProgress = "CREATE_IN_PROGRESS",
-        CreateComplete = "CREATE_COMPLETE",
-        DeletePending = "DELETE_PENDING",
-        DeleteInProgress = "DELETE_IN_PROGRESS",
-        DeleteComplete = "DELETE_COMPLETE",
-        DeleteFailed = "DELETE_FAILED",
-        Failed = "FAILED",
-    }
-);
-
-provider_words!(
-    /// `ExecutionStatus` of a change set.
-    ExecutionStatus {
-        Unavailable = "UNAVAILABLE",
-        Available = "AVAILABLE",
-        ExecuteInProgress = "EXECUTE_IN_PROGRESS",
-        ExecuteComplete = "EXECUTE_COMPLETE",
-        ExecuteFailed = "EXECUTE_FAILED",
-        Obsolete = "OBSOLETE",
-    }
-);
-
-provider_words!(
-    /// `ResourceChange.Action`.
-    ResourceAction {
-        Add = "Add",
-        Modify = "Modify",
-        Remove = "Remove",
-        Import = "Import",
-        Dynamic = "Dynamic",
-        SyncWithActual = "SyncWithActual",
-    }
-);
-
-provider_words!(
-    /// `ResourceChange.Replacement`.
-    Replacement {
-        True = "True",
-        False = "False",
-        Conditional = "Conditional",
-    }
-);
-
 /// A parameter as the provider shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ParameterView {
@@ -269,6 +178,28 @@ pub struct StackView {
     pub termination_protection: bool,
     /// `LastUpdatedTime`, else `CreationTime`: changes with every operation.
     pub last_updated: Option<Timestamp>,
+    /// What the provider's newest look for drift found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftView>,
+}
+
+provider_words!(
+    /// `StackDriftStatus`. Source: CloudFormation API reference, `StackDriftInformation`.
+    DriftStatus {
+        Drifted = "DRIFTED",
+        InSync = "IN_SYNC",
+        Unknown_ = "UNKNOWN",
+        NotChecked = "NOT_CHECKED",
+    }
+);
+
+/// Whether a stack is as its template says, as of the provider's newest look.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DriftView {
+    /// What it found.
+    pub status: DriftStatus,
+    /// When; none: never.
+    pub checked_at: Option<Timestamp>,
 }
 
 impl StackView {
@@ -371,124 +302,4 @@ pub struct ChangeSetInputs {
     pub notification_arns: Option<Vec<String>>,
     /// Triggers; none: leave the stack's.
     pub rollback_configuration: Option<RollbackConfiguration>,
-}
-
-/// One resource's change in a preview.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ResourceChange {
-    /// What happens to it.
-    pub action: ResourceAction,
-    /// Its name in the template.
-    pub logical_id: String,
-    /// Its name at the provider, when it exists.
-    pub physical_id: Option<String>,
-    /// As `AWS::SQS::Queue`.
-    pub resource_type: String,
-    /// Whether a modification replaces it.
-    pub replacement: Option<Replacement>,
-    /// `PolicyAction`: what happens to a removed or replaced resource (`Delete`, `Retain`, `Snapshot` …).
-    pub policy_action: Option<String>,
-    /// Which attributes change (`Properties`, `Tags` …), sorted.
-    pub scope: Vec<String>,
-    /// Why: one entry per detail, `attribute.name RequiresRecreation Evaluation ChangeSource CausingEntity`, sorted.
-    pub details: Vec<String>,
-    /// The nested stack's own change set, when there is one.
-    pub nested_change_set: Option<String>,
-}
-
-/// What the provider says that a change set will do to one stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Preview {
-    /// All pages, sorted by logical id.
-    pub changes: Vec<ResourceChange>,
-}
-
-impl Preview {
-    /// How many resources are added, modified in place, replaced (certainly or perhaps) and removed.
-    pub fn counts(&self) -> PreviewCounts {
-        let mut counts = PreviewCounts::default();
-        for change in &self.changes {
-            match change.action {
-                ResourceAction::Add | ResourceAction::Import => counts.added += 1,
-                ResourceAction::Remove => counts.removed += 1,
-                // `Dynamic`, `SyncWithActual` and unknown words are counted as the worse case.
-                _ => match change.replacement {
-                    Some(Replacement::False) | None if change.action == ResourceAction::Modify => counts.modified += 1,
-                    _ => counts.replaced += 1,
-                },
-            }
-        }
-        counts
-    }
-}
-
-/// Resources of a preview, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct PreviewCounts {
-    /// Added or imported.
-    pub added: u32,
-    /// Modified in place.
-    pub modified: u32,
-    /// Replaced, or perhaps replaced.
-    pub replaced: u32,
-    /// Removed.
-    pub removed: u32,
-}
-
-/// A change set as `DescribeChangeSet` shows it, all pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DescribedChangeSet {
-    /// Its ARN: what is executed and deleted.
-    pub arn: String,
-    /// Its name.
-    pub name: String,
-    /// The stack's ARN.
-    pub stack_id: String,
-    /// Whether it has been made.
-    pub status: ChangeSetStatus,
-    /// The provider's words on it.
-    pub status_reason: Option<String>,
-    /// Whether it may be executed.
-    pub execution_status: ExecutionStatus,
-    /// Parameters as the provider recorded them.
-    pub parameters: BTreeMap<String, ParameterView>,
-    /// Tags as recorded.
-    pub tags: BTreeMap<String, String>,
-    /// Capabilities as recorded.
-    pub capabilities: BTreeSet<String>,
-    /// The list of resource changes.
-    pub preview: Preview,
-}
-
-impl DescribedChangeSet {
-    /// True when it failed because there is nothing to change. CloudFormation has no code for this, only these two texts.
-    pub fn says_no_changes(&self) -> bool {
-        self.status == ChangeSetStatus::Failed
-            && self.status_reason.as_deref().is_some_and(|reason| {
-                reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
-            })
-    }
-
-    /// The digest that an approval is bound to and that is compared just before execution (S5): stack id, template bytes,
-    /// parameters, tags, capabilities, role and the provider's list of resource changes.
-    ///
-    /// The list leaves out property values (the provider may truncate them) and nested change sets' ARNs (new each time).
-    ///
-    /// # Errors
-    /// As [`Digest::of_value`].
-    pub fn approval_digest(&self, template: &Digest, role: Option<&str>, create: bool) -> Result<Digest, DigestError> {
-        let parameters: BTreeMap<_, _> = self.parameters.iter().map(|(k, p)| (k, &p.value)).collect();
-        let changes: Vec<ResourceChange> =
-            self.preview.changes.iter().cloned().map(|c| ResourceChange { nested_change_set: None, ..c }).collect();
-        Digest::of_value(&serde_json::json!({
-            // A stack to be created gets a new id with every shell; until it exists it is known by its name.
-            "stack_id": if create { "" } else { self.stack_id.as_str() },
-            "template": template,
-            "parameters": parameters,
-            "tags": self.tags,
-            "capabilities": self.capabilities,
-            "role": role,
-            "changes": changes,
-        }))
-    }
 }
