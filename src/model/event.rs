@@ -2,11 +2,18 @@
 //!
 //! The format is versioned ([`EVENT_VERSION`]); a record of a newer version, or one that cannot be read, stops the daemon.
 
+mod look;
+
+use super::approval::Approval;
+use super::class::Classified;
+use super::decision::{Found, Judged};
 use super::halt::{Hold, Kill, RevertReason, StuckReason};
 use super::ids::{Attempt, Digest, Epoch, KillId, RolloutId, TargetId, Token};
 use super::observation::ResourceFailure;
 use super::plan::Plan;
-use super::stack::{PreviewCounts, ResourceChange, RestorePoint, StackStatus};
+use super::preview::{PreviewContext, PreviewCounts, ResourceChange};
+use super::principal::Principal;
+use super::stack::{RestorePoint, StackStatus};
 use super::time::Millis;
 use super::verdict::{Finding, Verdict};
 use jiff::Timestamp;
@@ -213,6 +220,12 @@ pub enum Event {
         counts: PreviewCounts,
         /// In full.
         changes: Vec<ResourceChange>,
+        /// What it comes to, on the way there; none on the way back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        classified: Option<Box<Classified>>,
+        /// What was read beside it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context: Option<Box<PreviewContext>>,
     },
     /// The prepared change set does not exist any more and can never be executed.
     ChangeSetGone {
@@ -287,6 +300,72 @@ pub enum Event {
         target: TargetId,
         /// The provider's last event.
         last_event: Option<String>,
+    },
+    /// The guardrails have looked at the plan and all of its previews.
+    GuardrailsJudged {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// What they found, and what follows.
+        judged: Arc<Judged>,
+    },
+    /// What the next wave waits for, without anybody's doing, has changed; empty: it waits no longer.
+    RolloutWaits {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// What it waits for.
+        found: Vec<Found>,
+    },
+    /// A person agreed.
+    ApprovalGiven {
+        /// To what, and who.
+        approval: Approval,
+    },
+    /// A person took back what they had agreed to, before it was used.
+    ApprovalRevoked {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Who.
+        by: String,
+    },
+    /// A person said no: it does not happen.
+    ApprovalRejected {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Who.
+        by: Principal,
+        /// Why, in their words.
+        reason: String,
+    },
+    /// An answer that does not count.
+    ApprovalRefused {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Whose.
+        by: Principal,
+        /// Why.
+        why: String,
+    },
+    /// Approvals were used: they stand for these waves, and for nothing else any more (S7).
+    ApprovalsUsed {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// What they agreed to.
+        digest: Digest,
+        /// Whose.
+        by: Vec<String>,
+        /// Index of the last wave that they cover.
+        through_wave: usize,
+        /// When.
+        at: Timestamp,
+    },
+    /// A person says that an environment is as it should be: the next one may start.
+    EnvironmentSignedOff {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Which.
+        environment: String,
+        /// Who.
+        by: Principal,
     },
     /// A wave may start: its gate is open.
     WaveStarted {
@@ -383,84 +462,4 @@ pub enum StartSeen {
     Accepted,
     /// Found by the token in the stack's events.
     Found,
-}
-
-impl Event {
-    /// The rollout that it concerns.
-    pub fn rollout(&self) -> Option<&RolloutId> {
-        match self {
-            Self::LeaderStarted { .. }
-            | Self::KillRequested { .. }
-            | Self::KillAcknowledged { .. }
-            | Self::KillLifted { .. } => None,
-            Self::RolloutProposed { plan, .. } => Some(&plan.rollout),
-            Self::RestorePointCaptured { rollout, .. }
-            | Self::ChangeSetRequested { rollout, .. }
-            | Self::TargetPrepared { rollout, .. }
-            | Self::ChangeSetGone { rollout, .. }
-            | Self::OperationIntended { rollout, .. }
-            | Self::OperationStarted { rollout, .. }
-            | Self::OperationNotStarted { rollout, .. }
-            | Self::CancelIntended { rollout, .. }
-            | Self::OperationEnded { rollout, .. }
-            | Self::TargetSettled { rollout, .. }
-            | Self::OperationOverdue { rollout, .. }
-            | Self::WaveStarted { rollout, .. }
-            | Self::BakeStarted { rollout, .. }
-            | Self::HealthJudged { rollout, .. }
-            | Self::GatePassed { rollout, .. }
-            | Self::RolloutHeld { rollout, .. }
-            | Self::RolloutResumed { rollout, .. }
-            | Self::RevertStarted { rollout, .. }
-            | Self::RolloutEnded { rollout, .. } => Some(rollout),
-        }
-    }
-
-    /// The target that it concerns.
-    pub fn target(&self) -> Option<&TargetId> {
-        match self {
-            Self::RestorePointCaptured { target, .. }
-            | Self::ChangeSetRequested { target, .. }
-            | Self::TargetPrepared { target, .. }
-            | Self::ChangeSetGone { target, .. }
-            | Self::OperationIntended { target, .. }
-            | Self::OperationStarted { target, .. }
-            | Self::OperationNotStarted { target, .. }
-            | Self::CancelIntended { target, .. }
-            | Self::OperationEnded { target, .. }
-            | Self::TargetSettled { target, .. }
-            | Self::OperationOverdue { target, .. } => Some(target),
-            _ => None,
-        }
-    }
-
-    /// The event's name as it is stored.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::LeaderStarted { .. } => "leader_started",
-            Self::RolloutProposed { .. } => "rollout_proposed",
-            Self::RestorePointCaptured { .. } => "restore_point_captured",
-            Self::ChangeSetRequested { .. } => "change_set_requested",
-            Self::TargetPrepared { .. } => "target_prepared",
-            Self::ChangeSetGone { .. } => "change_set_gone",
-            Self::OperationIntended { .. } => "operation_intended",
-            Self::OperationStarted { .. } => "operation_started",
-            Self::OperationNotStarted { .. } => "operation_not_started",
-            Self::CancelIntended { .. } => "cancel_intended",
-            Self::OperationEnded { .. } => "operation_ended",
-            Self::TargetSettled { .. } => "target_settled",
-            Self::OperationOverdue { .. } => "operation_overdue",
-            Self::WaveStarted { .. } => "wave_started",
-            Self::BakeStarted { .. } => "bake_started",
-            Self::HealthJudged { .. } => "health_judged",
-            Self::GatePassed { .. } => "gate_passed",
-            Self::RolloutHeld { .. } => "rollout_held",
-            Self::RolloutResumed { .. } => "rollout_resumed",
-            Self::RevertStarted { .. } => "revert_started",
-            Self::RolloutEnded { .. } => "rollout_ended",
-            Self::KillRequested { .. } => "kill_requested",
-            Self::KillAcknowledged { .. } => "kill_acknowledged",
-            Self::KillLifted { .. } => "kill_lifted",
-        }
-    }
 }

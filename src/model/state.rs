@@ -3,9 +3,11 @@
 //! A pair of state and event that is not in the table is an error: it stops the daemon, since either the journal or this
 //! program is wrong.
 
+mod admission;
 mod rollout;
 mod target;
 
+pub use admission::{Admission, Used};
 pub use rollout::{Bake, LastHealth, Rollout, RolloutPhase};
 pub use target::{Phase, Target};
 
@@ -24,6 +26,8 @@ pub struct State {
     pub rollouts: BTreeMap<RolloutId, Rollout>,
     /// All stop orders, also lifted ones.
     pub kills: BTreeMap<KillId, KillState>,
+    /// How many rollouts have ended: the place in line of the next one that does.
+    pub ended: u64,
 }
 
 /// A stop order and where it stands.
@@ -121,8 +125,15 @@ impl State {
     }
 
     fn apply_to_rollout(&mut self, event: &Event) -> Result<(), IllegalTransition> {
+        let ended = self.ended;
         let known = event.rollout().and_then(|id| self.rollouts.get_mut(id));
-        known.ok_or_else(|| illegal(event, "a rollout", "unknown".into()))?.apply(event)
+        let rollout = known.ok_or_else(|| illegal(event, "a rollout", "unknown".into()))?;
+        rollout.apply(event)?;
+        if rollout.is_ended() {
+            rollout.ended = Some(ended);
+            self.ended += 1;
+        }
+        Ok(())
     }
 
     /// Rollouts that have not ended.

@@ -1,5 +1,6 @@
 //! One rollout's state and its transitions.
 
+use super::admission::Admission;
 use super::target::{Phase, Target};
 use super::{IllegalTransition, illegal};
 use crate::guard::{self, Guard};
@@ -36,6 +37,10 @@ pub struct Rollout {
     pub health: Option<LastHealth>,
     /// Why it goes back.
     pub revert: Option<RevertReason>,
+    /// What the guardrails found, and who has agreed.
+    pub admission: Admission,
+    /// Which of all rollouts it was to end; none: it has not.
+    pub ended: Option<u64>,
 }
 
 /// Where a rollout stands.
@@ -93,6 +98,8 @@ impl Rollout {
             bake: None,
             health: None,
             revert: None,
+            admission: Admission::default(),
+            ended: None,
         }
     }
 
@@ -152,6 +159,14 @@ impl Rollout {
                 fits
             }
             Event::RolloutResumed { .. } => !self.is_ended() && self.hold.take().is_some(),
+            Event::GuardrailsJudged { .. }
+            | Event::RolloutWaits { .. }
+            | Event::ApprovalGiven { .. }
+            | Event::ApprovalRevoked { .. }
+            | Event::ApprovalRejected { .. }
+            | Event::ApprovalRefused { .. }
+            | Event::ApprovalsUsed { .. }
+            | Event::EnvironmentSignedOff { .. } => !self.is_ended() && self.admission.apply(event),
             Event::RevertStarted { reason, .. } => self.start_revert(reason),
             Event::RolloutEnded { outcome, .. } => self.end(*outcome),
             _ => return self.apply_to_target(event),
@@ -184,7 +199,10 @@ impl Rollout {
             RolloutPhase::Baking { wave: last } => wave == last + 1 && self.has_passed(last),
             _ => false,
         };
-        let fits = in_turn && wave < self.plan.waves.len();
+        // INVARIANT: S7. What needs people starts only once their approvals were used for this very wave.
+        let admitted =
+            self.plan.safeguards.is_none() || self.admission.covers(wave) || !guard::holds(Guard::ApprovalBeforeWave);
+        let fits = in_turn && admitted && wave < self.plan.waves.len();
         if fits {
             self.phase = RolloutPhase::Rolling { wave };
         }

@@ -9,10 +9,13 @@
 //! ```
 
 use crate::guard::{self, Guard};
+use crate::model::class::Classified;
 use crate::model::event::{Direction, Event, Left, Operation, OperationCall, Prepared, Settlement};
 use crate::model::ids::{Attempt, Digest, Epoch};
 use crate::model::observation::ResourceFailure;
-use crate::model::stack::{PreviewCounts, ResourceChange, RestorePoint, StackStatus};
+use crate::model::preview::{PreviewContext, PreviewCounts, ResourceChange};
+use crate::model::stack::{RestorePoint, StackStatus};
+use jiff::Timestamp;
 use std::sync::Arc;
 
 /// One target.
@@ -30,6 +33,12 @@ pub struct Target {
     pub counts: PreviewCounts,
     /// The first preview, in full.
     pub changes: Vec<ResourceChange>,
+    /// What the first preview comes to; none in the records of 0.1.0's first issues.
+    pub classified: Option<Box<Classified>>,
+    /// What was read beside the first preview.
+    pub context: Option<Box<PreviewContext>>,
+    /// When the first forward call on it was intended.
+    pub touched_at: Option<Timestamp>,
     /// The newest try.
     pub attempt: Attempt,
     /// As the change left it, once applied.
@@ -180,15 +189,10 @@ impl Target {
                 Phase::Captured | Phase::Settled(_),
                 Event::ChangeSetRequested { direction, name, attempt, epoch, .. },
             ) => self.request(*direction, name, *attempt, *epoch),
-            (
-                Phase::Captured,
-                Event::TargetPrepared {
-                    prepared: prepared @ Prepared::Deletion { .. }, digest, counts, changes, ..
-                },
-            ) => self.ready(Direction::Forward, prepared, digest, *counts, changes),
-            (Phase::Preparing { direction, .. }, Event::TargetPrepared { prepared, digest, counts, changes, .. }) => {
-                self.ready(*direction, prepared, digest, *counts, changes)
+            (Phase::Captured, Event::TargetPrepared { prepared: Prepared::Deletion { .. }, .. }) => {
+                self.ready(Direction::Forward, event)
             }
+            (Phase::Preparing { direction, .. }, Event::TargetPrepared { .. }) => self.ready(*direction, event),
             (Phase::Preparing { .. } | Phase::Ready { .. }, Event::ChangeSetGone { .. }) => {
                 self.phase = std::mem::take(&mut *self.rest);
                 true
@@ -200,6 +204,10 @@ impl Target {
             }
             (Phase::Intended(_), Event::OperationNotStarted { .. }) => {
                 self.phase = std::mem::take(&mut *self.rest);
+                // It never was: what comes later is the first time.
+                if self.phase == Phase::Captured {
+                    self.touched_at = None;
+                }
                 true
             }
             (Phase::Running(op), Event::CancelIntended { .. }) => {
@@ -237,14 +245,10 @@ impl Target {
         fits
     }
 
-    fn ready(
-        &mut self,
-        direction: Direction,
-        prepared: &Prepared,
-        digest: &Digest,
-        counts: PreviewCounts,
-        changes: &[ResourceChange],
-    ) -> bool {
+    fn ready(&mut self, direction: Direction, event: &Event) -> bool {
+        let Event::TargetPrepared { prepared, digest, counts, changes, classified, context, .. } = event else {
+            return false;
+        };
         if direction == Direction::Forward {
             match &self.approved {
                 // INVARIANT: S5. What becomes ready again is what was approved the first time.
@@ -252,8 +256,10 @@ impl Target {
                 Some(_) => {}
                 None => {
                     self.approved = Some(digest.clone());
-                    self.counts = counts;
-                    self.changes = changes.to_vec();
+                    self.counts = *counts;
+                    self.changes = changes.clone();
+                    self.classified = classified.clone();
+                    self.context = context.clone();
                 }
             }
         }
@@ -305,6 +311,9 @@ impl Target {
         // A change set that was not executed leads back to where its preparation began, not to `Ready`: it is gone then.
         if matches!(self.phase, Phase::Settled(_) | Phase::Ended { .. }) {
             *self.rest = std::mem::take(&mut self.phase);
+        }
+        if operation.direction == Direction::Forward {
+            self.touched_at.get_or_insert(operation.intended_at);
         }
         self.attempt = operation.attempt;
         self.overdue = false;
