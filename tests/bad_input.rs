@@ -4,10 +4,14 @@
 
 use std::path::{Path, PathBuf};
 use wavegate::model::document::Diagnostics;
-use wavegate::model::{change_set, pipeline};
+use wavegate::model::pipeline::{self, Pipeline};
+use wavegate::model::{change_set, price_book};
 
 #[path = "bad_input/meaning.rs"]
 mod meaning;
+
+#[path = "bad_input/safeguards.rs"]
+mod safeguards;
 
 #[path = "bad_input/generated.rs"]
 mod generated;
@@ -44,6 +48,19 @@ fn read_change_set(name: &str, bytes: &[u8]) -> Result<change_set::Admitted, Dia
     })
 }
 
+/// A pipeline with files beside it.
+fn read_pipeline(name: &str, bytes: &[u8]) -> Result<Pipeline, Diagnostics> {
+    let kept = |name: &str| Ok(std::fs::read(root().join("tests/bad_input").join(name)).unwrap());
+    pipeline::read::read_with(name, bytes, &|path| match path {
+        "prices.yaml" => kept("sound_prices.yaml"),
+        "broken-prices.yaml" => kept("price_books/properties-unknown.yaml"),
+        "policies/sound.cedar" => Ok(b"forbid(principal, action, resource);\n".to_vec()),
+        "policies/not-utf-8.cedar" => Ok(b"forbid(\xff);".to_vec()),
+        "policies/empty.cedar" => Ok(b" \n".to_vec()),
+        _ => Err(format!("`{path}` cannot be read: no such file")),
+    })
+}
+
 /// Each fault names its file and place and what to do, and nothing of it reaches a terminal that the terminal would obey.
 fn assert_helpful(name: &str, faults: &Diagnostics) {
     let shown = faults.to_string();
@@ -70,7 +87,12 @@ fn assert_goldens<T>(folder: &str, read: impl Fn(&str, &[u8]) -> Result<T, Diagn
 
 #[test]
 fn every_bad_pipeline_is_refused_as_its_golden_says() {
-    assert_goldens("tests/bad_input/pipelines", pipeline::read::read);
+    assert_goldens("tests/bad_input/pipelines", read_pipeline);
+}
+
+#[test]
+fn every_bad_price_book_is_refused_as_its_golden_says() {
+    assert_goldens("tests/bad_input/price_books", price_book::read::read);
 }
 
 #[test]
@@ -83,6 +105,8 @@ fn what_the_bad_files_derive_from_is_sound() {
     let read = |name: &str| std::fs::read(root().join("tests/bad_input").join(name)).unwrap();
     pipeline::read::read("sound", &read("sound_pipeline.yaml")).unwrap_or_else(|faults| panic!("{faults}"));
     read_change_set("sound", &read("sound_change_set.yaml")).unwrap_or_else(|faults| panic!("{faults}"));
+    read_pipeline("sound", &read("sound_safeguards.yaml")).unwrap_or_else(|faults| panic!("{faults}"));
+    price_book::read::read("sound", &read("sound_prices.yaml")).unwrap_or_else(|faults| panic!("{faults}"));
 }
 
 #[test]
@@ -92,19 +116,24 @@ fn every_fault_of_a_file_is_told_at_once() {
     assert!(faults.all.len() >= 8, "{faults}");
 }
 
+/// A pipeline that ships, with the files that ship beside it.
+fn shipped(file: &Path) -> Pipeline {
+    let beside = |path: &str| std::fs::read(root().join("pipelines").join(path)).map_err(|e| e.to_string());
+    pipeline::read::read_with("x", &std::fs::read(file).unwrap(), &beside).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
 #[test]
 fn what_ships_is_sound() {
-    for file in inputs("pipelines") {
-        let pipeline =
-            pipeline::read::read("x", &std::fs::read(&file).unwrap()).unwrap_or_else(|faults| panic!("{faults}"));
+    let is_book = |file: &PathBuf| price_book::read::is_price_book(&std::fs::read(file).unwrap());
+    let (books, pipelines): (Vec<PathBuf>, Vec<PathBuf>) = inputs("pipelines").into_iter().partition(is_book);
+    assert_eq!((books.len(), pipelines.len()), (1, 3));
+    for file in pipelines {
+        let pipeline = shipped(&file);
         assert_eq!(pipeline.cells.len(), 12);
         assert_eq!(Some(pipeline.name.as_str()), file.file_stem().and_then(|s| s.to_str()));
         assert!(pipeline.waves.iter().any(|wave| wave.one_box), "{} has no one-box", pipeline.name);
     }
-    let keys = pipeline::read::read("x", &std::fs::read(root().join("pipelines/default.yaml")).unwrap()).unwrap().cells
-        [0]
-    .stacks
-    .clone();
+    let keys = shipped(&root().join("pipelines/default.yaml")).cells[0].stacks.clone();
     for file in inputs("examples/change-sets") {
         let beside =
             |path: &str| std::fs::read(root().join("examples/change-sets").join(path)).map_err(|e| e.to_string());

@@ -1,8 +1,9 @@
 //! A pipeline, checked: what an SRE's YAML means once nothing in it is wrong.
 //!
-//! [`read::read`] is the only way to get one. `yaml` is the shape that editors get as JSON Schema; `build` takes the values out of a
+//! [`read::read_with`] is the only way to get one. `beside` finds the files that it names; `yaml` is the shape that editors get as JSON Schema; `build` takes the values out of a
 //! document, `check` looks at how they fit together. Every fault has a path, line and column.
 
+pub mod beside;
 pub mod build;
 pub mod check;
 pub mod read;
@@ -10,6 +11,7 @@ pub mod yaml;
 
 use super::ids::{AccountId, CellId, Digest, Region, StackKey, StackName};
 use super::observation::MetricStat;
+use super::safeguards::Safeguards;
 use super::stack::Scope;
 use super::time::Millis;
 use schemars::JsonSchema;
@@ -32,6 +34,8 @@ pub struct Pipeline {
     pub health: Health,
     /// What happens when it breaks.
     pub revert: RevertPolicy,
+    /// What a change has to satisfy before it may start.
+    pub safeguards: Arc<Safeguards>,
 }
 
 /// One isolated copy of the service.

@@ -57,6 +57,8 @@ pub struct Diagnostics {
     source: String,
     /// Never empty.
     pub all: Vec<Diagnostic>,
+    /// The faults of files that this one names.
+    pub beside: Vec<Self>,
 }
 
 impl Diagnostics {
@@ -74,12 +76,18 @@ impl Diagnostics {
             at = at.max(fault.span.start);
             (fault.line, fault.column) = (line, column);
         }
-        Self { file: file.to_owned(), source: source.to_owned(), all }
+        Self { file: file.to_owned(), source: source.to_owned(), all, beside: Vec::new() }
     }
 
     /// One fault.
     pub fn one(file: &str, source: &str, fault: Diagnostic) -> Self {
         Self::new(file, source, vec![fault])
+    }
+
+    /// These, and those of files that this one names.
+    #[must_use]
+    pub fn and(self, beside: Vec<Self>) -> Self {
+        Self { beside, ..self }
     }
 
     /// A fault of the file as a whole, whose bytes are not shown.
@@ -98,6 +106,7 @@ impl Diagnostics {
         if self.all.len() > SHOWN_MAX {
             out.push(format!("… and {} more in {}", self.all.len() - SHOWN_MAX, visible(&self.file)));
         }
+        out.extend(self.beside.iter().map(|other| other.render(renderer)));
         out.join("\n\n")
     }
 

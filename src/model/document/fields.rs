@@ -5,6 +5,9 @@ use super::tree::{Node, Value};
 use crate::model::time::Millis;
 use std::cell::RefCell;
 
+/// The largest amount of money: more than any bill, and far from where a number loses its cents.
+const AMOUNT_MAX: f64 = 1e12;
+
 /// Where faults are collected.
 #[derive(Debug, Default)]
 pub struct Faults(RefCell<Vec<Diagnostic>>);
@@ -65,12 +68,14 @@ impl<'a> Fields<'a> {
             );
             return None;
         };
+        // Put together once: there may be a hundred thousand unknown keys.
+        let mut all: Option<String> = None;
         for (key, value) in entries {
             let Value::Text(name, _) = &key.value else { continue };
             if !known.contains(&name.as_str()) {
                 let fix = match nearest(name, known) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("remove it; known here are {}", listed(known)),
+                    None => all.get_or_insert_with(|| format!("remove it; known here are {}", listed(known))).clone(),
                 };
                 faults.at(key, format!("unknown key `{name}`"), fix);
             } else if value.value == Value::Null {
@@ -92,6 +97,11 @@ impl<'a> Fields<'a> {
             .find(|(k, _)| matches!(&k.value, Value::Text(name, _) if name == key))
             .map(|(_, v)| v)
             .filter(|v| v.value != Value::Null)
+    }
+
+    /// A key itself: what is underlined when its value as a whole is wrong.
+    pub fn key(&self, key: &str) -> Option<&'a Node> {
+        self.node.entry(key).map(|(key, _)| key)
     }
 
     /// True when a key stands there, even with a blank value.
@@ -178,6 +188,26 @@ impl<'a> Fields<'a> {
         if found.is_none() {
             let low = if zero { "0" } else { "above 0" };
             self.faults.at(node, format!("`{key}` must be a percentage, {low} to 100"), format!("write `{key}: 25`"));
+        }
+        found
+    }
+
+    /// A number of 0 or more.
+    pub fn amount(&self, key: &str) -> Option<f64> {
+        let node = self.get(key)?;
+        let found = match node.value {
+            #[expect(clippy::cast_precision_loss, reason = "out of range long before it matters")]
+            Value::Int(n) => Some(n as f64),
+            Value::Float(n) => Some(n),
+            _ => None,
+        };
+        let found = found.filter(|n| n.is_finite() && (0.0..=AMOUNT_MAX).contains(n));
+        if found.is_none() {
+            self.faults.at(
+                node,
+                format!("`{key}` must be a number from 0 to {AMOUNT_MAX}"),
+                format!("write `{key}: 100`"),
+            );
         }
         found
     }
@@ -329,13 +359,17 @@ pub fn known_or(word: &str, known: &[&str], otherwise: &str) -> String {
     nearest(word, known).map_or_else(|| otherwise.to_owned(), |near| format!("did you mean `{near}`?"))
 }
 
-fn listed(words: &[&str]) -> String {
+/// Words in backticks, with commas.
+pub fn listed(words: &[&str]) -> String {
     words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The known word that is at most two typing errors away.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known.iter().map(|k| (distance(word, k), *k)).filter(|(d, k)| *d <= 2 && *d < k.len()).min().map(|(_, k)| k)
+    // As far apart as their lengths at least: most words need no closer look.
+    let length = word.chars().count();
+    let similar = known.iter().filter(|k| k.chars().count().abs_diff(length) <= 2);
+    similar.map(|k| (distance(word, k), *k)).filter(|(d, k)| *d <= 2 && *d < k.len()).min().map(|(_, k)| k)
 }
 
 /// Levenshtein distance, for short words.

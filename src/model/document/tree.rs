@@ -46,6 +46,15 @@ pub enum Value {
     Map(Vec<(Node, Node)>),
 }
 
+impl Node {
+    /// The key and the value of an entry, where this is a mapping that has it.
+    pub fn entry(&self, key: &str) -> Option<(&Self, &Self)> {
+        let Value::Map(entries) = &self.value else { return None };
+        let found = entries.iter().find(|(k, _)| matches!(&k.value, Value::Text(name, _) if name == key));
+        found.map(|(key, value)| (key, value))
+    }
+}
+
 impl Value {
     /// What it is, for a person.
     pub fn kind(&self) -> &'static str {

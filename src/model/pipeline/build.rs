@@ -1,7 +1,9 @@
 //! Document → values: takes every field out of the tree, with its own limits and defaults. How fields fit together is in `check`.
 
 mod metric;
+pub mod safeguards;
 
+use super::beside::Beside;
 use super::{
     AlarmGate, Amount, Cell, Health, Irreversible, OnFailure, Pipeline, RegionOrder, RevertPolicy, Select, WaveSpec,
 };
@@ -32,11 +34,20 @@ pub struct Built<'a> {
     pub waves_whole: bool,
     /// The health section is sound.
     pub health_whole: bool,
+    /// The whole document.
+    pub root: &'a Node,
+    /// The table of autonomy is sound, or not there.
+    pub autonomy_whole: bool,
+    /// Who approves is sound, or not there.
+    pub approvals_whole: bool,
+    /// Everything about safeguards is sound, or not there.
+    pub safeguards_whole: bool,
 }
 
 /// Takes a pipeline out of its document. None where a part is missing that nothing can be checked without.
-pub fn pipeline<'a>(root: &'a Node, digest: Digest, faults: &'a Faults) -> Option<Built<'a>> {
-    let fields = Fields::of(root, &["version", "name", "fleet", "waves", "health", "revert"], faults)?;
+pub fn pipeline<'a>(root: &'a Node, digest: Digest, beside: &Beside<'_>, faults: &'a Faults) -> Option<Built<'a>> {
+    let keys = [&["version", "name", "fleet", "waves", "health", "revert"], &safeguards::SECTIONS[..]].concat();
+    let fields = Fields::of(root, &keys, faults)?;
     fields.need("version", "1");
     fields.whole("version", 1..=1);
     let name = fields.need_text("name", "default").filter(|_| named(&fields, "name", is_name, NAME_RULE));
@@ -51,6 +62,7 @@ pub fn pipeline<'a>(root: &'a Node, digest: Digest, faults: &'a Faults) -> Optio
         health_node.and_then(|node| health(node, faults)).unwrap_or_else(|| (no_health(), Vec::new(), Vec::new()));
     let health_whole = health_node.is_some() && faults.count() == before;
     let revert = revert(fields.get("revert"), faults);
+    let safeguards = safeguards::safeguards(&fields, beside);
     Some(Built {
         cells: cell_nodes,
         waves: wave_nodes,
@@ -60,7 +72,19 @@ pub fn pipeline<'a>(root: &'a Node, digest: Digest, faults: &'a Faults) -> Optio
         fleet_whole,
         waves_whole,
         health_whole,
-        pipeline: Pipeline { name: name.unwrap_or_default(), digest, cells, waves, health, revert },
+        root,
+        autonomy_whole: safeguards.autonomy_whole,
+        approvals_whole: safeguards.approvals_whole,
+        safeguards_whole: safeguards.whole,
+        pipeline: Pipeline {
+            name: name.unwrap_or_default(),
+            digest,
+            cells,
+            waves,
+            health,
+            revert,
+            safeguards: Arc::new(safeguards.safeguards),
+        },
     })
 }
 

@@ -1,5 +1,7 @@
 //! How the parts of a pipeline fit together: every fault, each at the part that is wrong.
 
+mod safeguards;
+
 use super::build::Built;
 use super::{Cell, Metric, MetricSource, Select, WaveSpec};
 use crate::model::document::fields::{Faults, known_or};
@@ -26,6 +28,7 @@ pub fn check(built: &Built<'_>, faults: &Faults) {
     }
     check_health(built, faults);
     check_gates(built, faults);
+    safeguards::check(built, faults);
 }
 
 /// Which cells each wave takes, in order: from those of its environment that no earlier wave took, in the fleet's order.

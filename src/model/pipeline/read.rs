@@ -1,35 +1,54 @@
 //! Bytes → [`Pipeline`]: the only way to get one.
 
+use super::beside::{Beside, FindFile};
 use super::{Pipeline, build, check, yaml};
 use crate::model::document::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::document::fields::Faults;
 use crate::model::document::{self, Node};
 use crate::model::ids::Digest;
 
-/// Reads and checks a pipeline. `file` is only named in faults.
+/// As [`read_with`], for a pipeline that has no files beside it: one that is named cannot be read, and that is a fault.
 ///
 /// # Errors
-/// Every fault of the file, each with its place and a fix.
+/// As [`read_with`].
 pub fn read(file: &str, bytes: &[u8]) -> Result<Pipeline, Diagnostics> {
+    read_with(file, bytes, &|path| Err(format!("`{path}` cannot be read: this pipeline came without files beside it")))
+}
+
+/// Reads and checks a pipeline, and the files that it names. `file` is named in faults, and kept for whoever is refused.
+///
+/// # Errors
+/// Every fault of the file and of those that it names, each with its place and a fix.
+pub fn read_with(file: &str, bytes: &[u8], find: FindFile<'_>) -> Result<Pipeline, Diagnostics> {
     let root = document::read(file, bytes)?;
     let source = String::from_utf8_lossy(bytes);
     let faults = Faults::default();
-    let built = build::pipeline(&root, Digest::of_bytes(bytes), &faults);
+    let beside = Beside::new(file, &source, find);
+    let built = build::pipeline(&root, Digest::of_bytes(bytes), &beside, &faults);
     if let Some(built) = &built {
         check::check(built, &faults);
     }
     let all = faults.all();
     match built {
         // A part that was left out without a fault would be a hole in this reader: never go on with half a pipeline.
-        Some(built) if all.is_empty() && built.fleet_whole && built.waves_whole && built.health_whole => {
+        Some(built) if all.is_empty() && is_whole(&built) => {
             shaped(file, &source, &root)?;
             Ok(built.pipeline)
         }
         _ if all.is_empty() => {
             Err(Diagnostics::of_file(file, "the document is no pipeline", "see pipelines/README.md"))
         }
-        _ => Err(Diagnostics::new(file, &source, all)),
+        _ => Err(Diagnostics::new(file, &source, all).and(beside.into_broken())),
     }
+}
+
+fn is_whole(built: &build::Built<'_>) -> bool {
+    built.fleet_whole
+        && built.waves_whole
+        && built.health_whole
+        && built.autonomy_whole
+        && built.approvals_whole
+        && built.safeguards_whole
 }
 
 /// The schema that editors are given must accept what is accepted here: the typed reading runs over every sound file.

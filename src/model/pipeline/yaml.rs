@@ -1,6 +1,8 @@
 //! The shape of a pipeline file, for editors (`wavegate schema`) and for the typed second reading. What the values mean and how they
 //! must fit together is in `build` and `check`.
 
+mod safeguards;
+
 use super::{Irreversible, MissingData, OnFailure, RegionOrder};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,7 +13,7 @@ pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(PipelineYaml).to_value()
 }
 
-/// A pipeline: which cells it may reach, in which waves, how health is judged, and how it goes back.
+/// A pipeline: which cells it may reach, in which waves, how health is judged, how it goes back, and what a change must satisfy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Wavegate pipeline")]
@@ -32,6 +34,15 @@ pub struct PipelineYaml {
     health: HealthYaml,
     /// What happens when health breaks.
     revert: Option<RevertYaml>,
+    /// What people must say to which change.
+    autonomy: Option<safeguards::AutonomyYaml>,
+    /// Who may say it. Without it nobody may, and what needs people is refused.
+    approvals: Option<safeguards::ApprovalsYaml>,
+    /// Rules with numbers. One that is not named asks nothing.
+    guardrails: Option<safeguards::GuardrailsYaml>,
+    /// Everything else, in Cedar.
+    #[schemars(length(min = 1))]
+    policies: Option<Vec<safeguards::PolicyYaml>>,
 }
 
 /// The cells.
