@@ -21,10 +21,8 @@ use wavegate::model::ids::{StackName, Token};
 use wavegate::model::observation::{
     AlarmState, Completeness, MetricQuery, MetricStat, OperationTrace, ProviderErrorKind, QuerySource,
 };
-use wavegate::model::stack::{
-    ChangeSetInputs, ChangeSetKind, ChangeSetStatus, DescribedChangeSet, ExecutionStatus, ParameterInput,
-    ResourceAction, Scope, StackStatus, StackView, Template,
-};
+use wavegate::model::preview::{ChangeSetStatus, DescribedChangeSet, ExecutionStatus, ResourceAction};
+use wavegate::model::stack::{ChangeSetInputs, ChangeSetKind, ParameterInput, Scope, StackStatus, StackView, Template};
 
 const P: Priority = Priority::Normal;
 
@@ -261,7 +259,8 @@ async fn a_stack_is_created_updated_reverted_and_deleted() {
 
     assert_eq!(aws.policy(&scope, &stack, P).await.unwrap(), None);
     let resources = aws.resources(&scope, &stack, P).await.unwrap();
-    let seen: Vec<_> = resources.iter().map(|r| (r.logical_id.as_str(), r.policy_action.as_deref())).collect();
+    let seen: Vec<_> =
+        resources.iter().map(|r| (r.logical_id.as_str(), r.policy_action.as_ref().map(|word| word.as_str()))).collect();
     assert_eq!(seen, [("Queue", Some("Retain")), ("Setting", Some("Delete"))]);
     assert!(resources.iter().all(|r| r.action == ResourceAction::Remove && r.physical_id.is_some()));
     let none = aws.cancel_update(&scope, &stack, &"cancel".into()).await.unwrap_err();

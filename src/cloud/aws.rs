@@ -9,7 +9,8 @@ use super::cloudwatch::CloudWatch;
 use super::{Health, Priority, Stacks};
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{AlarmView, MetricQuery, OperationTrace, ProviderError, Series};
-use crate::model::stack::{ChangeSetInputs, DescribedChangeSet, ResourceChange, Scope, StackView, Template};
+use crate::model::preview::{ContextWanted, DescribedChangeSet, PreviewContext, ResourceChange};
+use crate::model::stack::{ChangeSetInputs, Scope, StackView, Template};
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
 use aws_config::meta::region::RegionProviderChain;
@@ -214,7 +215,18 @@ impl Stacks for Aws {
     }
 
     async fn resources(&self, scope: &Scope, stack: &StackName, priority: Priority) -> Answer<Vec<ResourceChange>> {
-        self.cloudformation(scope, priority).await.resources(stack).await
+        self.cloudformation(scope, priority).await.resources(stack.as_str()).await
+    }
+
+    async fn preview_context(
+        &self,
+        scope: &Scope,
+        stack_id: &str,
+        change_set: Option<&str>,
+        wanted: ContextWanted,
+        priority: Priority,
+    ) -> Answer<PreviewContext> {
+        self.cloudformation(scope, priority).await.preview_context(stack_id, change_set, wanted).await
     }
 
     async fn create_change_set(

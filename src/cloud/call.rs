@@ -85,6 +85,8 @@ operations!(
     ListStackResources: Read,
     GetTemplate: Read,
     GetStackPolicy: Read,
+    ListExports: Read,
+    ListImports: Read,
     DescribeChangeSet: Read,
     CreateChangeSet: Once,
     DeleteChangeSet: Repeatable,
@@ -232,6 +234,25 @@ mod tests {
         let kind = caller.call(call, send).await.err().map(|e| e.kind);
         assert_eq!(caller.counts()[operation.as_str()], u64::try_from(tries.get()).unwrap());
         (kind, tries.get())
+    }
+
+    #[test]
+    fn the_example_role_may_do_every_call_and_no_other() {
+        let role: serde_json::Value = serde_json::from_str(include_str!("../../examples/iam/cell-role.json")).unwrap();
+        let allowed = role["Statement"].as_array().unwrap().iter().filter(|statement| statement["Effect"] == "Allow");
+        let actions = allowed.flat_map(|statement| match &statement["Action"] {
+            serde_json::Value::Array(actions) => actions.clone(),
+            action => vec![action.clone()],
+        });
+        let mut actions: Vec<_> = actions
+            .filter_map(|a| Some(a.as_str()?.split_once(':')?.1.to_owned()))
+            .filter(|a| a != "PassRole")
+            .collect();
+        actions.sort_unstable();
+        actions.dedup();
+        let mut calls: Vec<_> = Operation::ALL.iter().map(|operation| operation.as_str()).collect();
+        calls.sort_unstable();
+        assert_eq!(actions, calls);
     }
 
     #[tokio::test(start_paused = true)]

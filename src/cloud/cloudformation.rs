@@ -1,20 +1,23 @@
 //! CloudFormation's calls in the model's terms: what is asked, which pages are read, what an absence means.
 //!
-//! How an answer becomes a model value is in `convert`, a stack's history in `events`, a new change set in `create`.
+//! How an answer becomes a model value is in `convert`, a stack's history in `events`, a new change set in `create`; what a change
+//! set does is in `preview`, what a deletion does in `deletion`, both down to the last nested stack; what guardrails need beside
+//! them in `context`.
 
+mod context;
 mod convert;
 mod create;
+mod deletion;
 mod events;
 mod policies;
+mod preview;
 
 use super::Priority;
 use super::call::{Call, Caller, Operation};
 use super::classify::unusable_answer;
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{OperationTrace, ProviderError, ProviderErrorKind};
-use crate::model::stack::{
-    ChangeSetInputs, DescribedChangeSet, ResourceAction, ResourceChange, Scope, StackStatus, StackView, Template,
-};
+use crate::model::stack::{ChangeSetInputs, Scope, StackStatus, StackView, Template};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::TemplateStage;
 use jiff::Timestamp;
@@ -27,12 +30,16 @@ const MAX_BY_NAME: usize = 3;
 /// Pages of one listing of a region. At a hundred stacks a page, ten times the default quota of 2,000 stacks.
 const MAX_STACK_PAGES: u32 = 200;
 
-/// Pages of one change set, at a megabyte each: far more than the 500 resources of a template can fill, nested ones
-/// being change sets of their own.
-const MAX_CHANGE_SET_PAGES: u32 = 50;
+/// How deep nested stacks are followed. CloudFormation itself nests four levels without a quota's increase; what lies deeper is
+/// not seen, and what is not seen is no preview.
+const MAX_DEPTH: usize = 8;
 
-/// Pages of a stack's resources, at a hundred each: four times the 500 that a template may declare.
-const MAX_RESOURCE_PAGES: u32 = 20;
+/// How many nested stacks of one stack are followed, on all levels. CloudFormation changes at most 2,500 resources of a
+/// hierarchy at once; a hierarchy of 200 stacks takes about 20 s to read.
+const MAX_NESTED: usize = 200;
+
+/// The type of a nested stack.
+const STACK_TYPE: &str = "AWS::CloudFormation::Stack";
 
 /// Pages of a stack's events, at a hundred each. An operation on 500 resources with its rollback writes about 4,000.
 const MAX_EVENT_PAGES: u32 = 80;
@@ -120,30 +127,6 @@ impl CloudFormation<'_> {
         Ok(answer.stack_policy_body.filter(|body| !body.is_empty()))
     }
 
-    pub(super) async fn resources(&self, stack: &StackName) -> Answer<Vec<ResourceChange>> {
-        let policies = match self.template(Some(stack.as_str()), None).await {
-            Ok(template) => policies::deletion_policies(template.body()),
-            // Without its template the preview tells less, and what it does not tell is judged as the worst.
-            Err(e) if matches!(e.kind, ProviderErrorKind::Rejected | ProviderErrorKind::Denied) => BTreeMap::new(),
-            Err(e) => return Err(e),
-        };
-        let mut changes = Vec::new();
-        let mut token = None;
-        for _ in 0..MAX_RESOURCE_PAGES {
-            let send =
-                || self.client.list_stack_resources().stack_name(stack.as_str()).set_next_token(token.clone()).send();
-            let page = self.caller.call(self.call(Operation::ListStackResources), send).await?;
-            let present = page.stack_resource_summaries.unwrap_or_default();
-            changes.extend(present.into_iter().filter_map(|resource| removal(resource, &policies)));
-            token = page.next_token;
-            if token.is_none() {
-                changes.sort_by(|a: &ResourceChange, b| a.logical_id.cmp(&b.logical_id));
-                return Ok(changes);
-            }
-        }
-        Err(unusable_answer(Operation::ListStackResources, "the stack's resources have too many pages"))
-    }
-
     pub(super) async fn create_change_set(
         &self,
         stack: &StackName,
@@ -153,27 +136,6 @@ impl CloudFormation<'_> {
         let send = || create::request(&self.client, stack, name, inputs).send();
         let answer = self.caller.call(self.call(Operation::CreateChangeSet), send).await?;
         answer.id.ok_or_else(|| unusable_answer(Operation::CreateChangeSet, "no id in the answer"))
-    }
-
-    pub(super) async fn describe_change_set(&self, stack: &StackName, change_set: &str) -> Answer<DescribedChangeSet> {
-        let stack = (!is_arn(change_set)).then(|| stack.to_string());
-        let mut changes = Vec::new();
-        let mut token = None;
-        for _ in 0..MAX_CHANGE_SET_PAGES {
-            let send = || {
-                let request = self.client.describe_change_set().change_set_name(change_set);
-                let request = request.set_stack_name(stack.clone()).include_property_values(false);
-                request.set_next_token(token.clone()).send()
-            };
-            let mut page = self.caller.call(self.call(Operation::DescribeChangeSet), send).await?;
-            changes.extend(page.changes.take().unwrap_or_default().into_iter().map(convert::change));
-            token = page.next_token.take();
-            if token.is_none() {
-                return convert::described(page, changes);
-            }
-        }
-        // INVARIANT: S5. Part of a preview is no preview.
-        Err(unusable_answer(Operation::DescribeChangeSet, "the change set has too many pages"))
     }
 
     pub(super) async fn delete_change_set(&self, stack: &StackName, change_set: &str) -> Answer<()> {
@@ -243,27 +205,6 @@ impl CloudFormation<'_> {
 /// A change set's ARN names its stack as well; a bare name needs the stack beside it.
 fn is_arn(name: &str) -> bool {
     name.starts_with("arn:")
-}
-
-fn removal(
-    resource: aws_sdk_cloudformation::types::StackResourceSummary,
-    policies: &BTreeMap<String, String>,
-) -> Option<ResourceChange> {
-    if resource.resource_status.is_some_and(|status| status.as_str() == "DELETE_COMPLETE") {
-        return None;
-    }
-    let logical_id = resource.logical_resource_id.unwrap_or_default();
-    Some(ResourceChange {
-        action: ResourceAction::Remove,
-        policy_action: policies.get(&logical_id).cloned(),
-        logical_id,
-        physical_id: resource.physical_resource_id,
-        resource_type: resource.resource_type.unwrap_or_default(),
-        replacement: None,
-        scope: Vec::new(),
-        details: Vec::new(),
-        nested_change_set: None,
-    })
 }
 
 #[cfg(test)]

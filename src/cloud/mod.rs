@@ -9,6 +9,7 @@
 //! | `classify` | what an SDK error proves about the effect |
 //! | `retry` | full jitter with a deadline, for calls that may be repeated |
 //! | `budget` | calls per account and region, with a share kept for reverts |
+//! | `sizes` | the few properties that may leave the provider's answer for a price |
 //! | `sim` | a deterministic world for the demo and for tests |
 
 pub mod aws;
@@ -19,10 +20,12 @@ pub mod cloudformation;
 pub mod cloudwatch;
 pub mod retry;
 pub mod sim;
+mod sizes;
 
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{AlarmView, MetricQuery, OperationTrace, ProviderError, Series};
-use crate::model::stack::{ChangeSetInputs, DescribedChangeSet, ResourceChange, Scope, StackView, Template};
+use crate::model::preview::{ContextWanted, DescribedChangeSet, PreviewContext, ResourceChange};
+use crate::model::stack::{ChangeSetInputs, Scope, StackView, Template};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -86,7 +89,7 @@ pub trait Stacks: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<String>, ProviderError>> + Send;
 
     /// The stack's resources as `Remove` changes with their deletion policies where the provider tells: the preview of a
-    /// deletion. Idempotent.
+    /// deletion. Those of nested stacks that go with it are in `nested`. All or an error. Idempotent.
     fn resources(
         &self,
         scope: &Scope,
@@ -94,7 +97,20 @@ pub trait Stacks: Send + Sync + 'static {
         priority: Priority,
     ) -> impl Future<Output = Result<Vec<ResourceChange>, ProviderError>> + Send;
 
+    /// What a guardrail needs beside a preview, and nothing that was not wanted. `change_set` is an ARN; none: the stack is to
+    /// be deleted, and there are no sizes. Of properties only those leave that a price may depend on (S20). Exports are none
+    /// where the provider refuses to tell. Idempotent.
+    fn preview_context(
+        &self,
+        scope: &Scope,
+        stack_id: &str,
+        change_set: Option<&str>,
+        wanted: ContextWanted,
+        priority: Priority,
+    ) -> impl Future<Output = Result<PreviewContext, ProviderError>> + Send;
+
     /// Creates a change set of that name; gives its ARN. Changes no resource. A name that is taken is `AlreadyExists`.
+    /// Nested stacks get change sets of their own, which are executed and deleted with it.
     fn create_change_set(
         &self,
         scope: &Scope,
@@ -104,7 +120,8 @@ pub trait Stacks: Send + Sync + 'static {
         priority: Priority,
     ) -> impl Future<Output = Result<String, ProviderError>> + Send;
 
-    /// Describes a change set, all pages. `change_set` is its ARN or its name. Idempotent.
+    /// Describes a change set, all pages, and those of its nested stacks. `change_set` is its ARN or its name. It is ready when
+    /// all of them are; until then its preview is empty. Idempotent.
     fn describe_change_set(
         &self,
         scope: &Scope,

@@ -4,6 +4,7 @@ use crate::cloud::{Priority, World};
 use crate::engine::effect::{Answer, Call, Effect, EffectId, Reply};
 use crate::model::ids::StackName;
 use crate::model::observation::{ProviderError, ProviderErrorKind};
+use crate::model::preview::{ContextWanted, PreviewContext};
 use crate::model::stack::{Scope, StackRecord, StackStatus, StackView};
 
 /// Who carries effects out. Every [`World`] does.
@@ -25,12 +26,15 @@ pub async fn perform<W: World>(world: &W, effect: Effect) -> (EffectId, Reply) {
     let reply = match effect.call {
         Call::ObserveStacks(stacks) => world.describe(scope, &stacks, priority).await.map(Answer::Stacks),
         Call::ReadRecord { view, with_policy } => read_record(world, scope, *view, with_policy, priority).await,
-        Call::ReadResources(stack) => world.resources(scope, &stack, priority).await.map(Answer::Resources),
+        Call::ReadResources { stack, stack_id, context } => {
+            read_resources(world, scope, (&stack, &stack_id), context, priority).await
+        }
         Call::CreateChangeSet { stack, name, inputs } => {
             world.create_change_set(scope, &stack, &name, &inputs, priority).await.map(Answer::Created)
         }
-        Call::DescribeChangeSet { stack, change_set, with_template } => {
-            describe(world, scope, &stack, &change_set, with_template, priority).await
+        Call::DescribeChangeSet { stack, change_set, with_template, context } => {
+            let named = (&stack, change_set.as_str());
+            describe(world, scope, named, with_template, context.unwrap_or_default(), priority).await
         }
         Call::DeleteChangeSet { stack, change_set, shell } => fence(world, scope, &stack, &change_set, shell).await,
         Call::ExecuteChangeSet { stack, arn, token, .. } => {
@@ -64,15 +68,34 @@ async fn read_record<W: World>(
     Ok(Answer::Record(Box::new(StackRecord { view, template, policy })))
 }
 
+async fn read_resources<W: World>(
+    world: &W,
+    scope: &Scope,
+    (stack, stack_id): (&StackName, &str),
+    wanted: ContextWanted,
+    priority: Priority,
+) -> Reply {
+    let changes = world.resources(scope, stack, priority).await?;
+    let context = match wanted.anything() {
+        true => world.preview_context(scope, stack_id, None, wanted, priority).await?,
+        false => PreviewContext::default(),
+    };
+    Ok(Answer::Resources(changes, context))
+}
+
 async fn describe<W: World>(
     world: &W,
     scope: &Scope,
-    stack: &StackName,
-    change_set: &str,
+    (stack, change_set): (&StackName, &str),
     with_template: bool,
+    wanted: ContextWanted,
     priority: Priority,
 ) -> Reply {
-    let described = world.describe_change_set(scope, stack, change_set, priority).await?;
+    let mut described = world.describe_change_set(scope, stack, change_set, priority).await?;
+    if wanted.anything() && described.is_ready() {
+        let arn = Some(described.arn.as_str());
+        described.context = world.preview_context(scope, &described.stack_id, arn, wanted, priority).await?;
+    }
     let template = match with_template {
         true => Some(world.change_set_template(scope, stack, change_set, priority).await?),
         false => None,

@@ -3,9 +3,8 @@
 use crate::model::event::Direction;
 use crate::model::ids::{RolloutId, StackName, TargetId, Token};
 use crate::model::observation::{AlarmView, MetricQuery, OperationTrace, ProviderError, Series};
-use crate::model::stack::{
-    ChangeSetInputs, DescribedChangeSet, ResourceChange, Scope, StackRecord, StackView, Template,
-};
+use crate::model::preview::{ContextWanted, DescribedChangeSet, PreviewContext, ResourceChange};
+use crate::model::stack::{ChangeSetInputs, Scope, StackRecord, StackView, Template};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -58,7 +57,14 @@ pub enum Call {
         with_policy: bool,
     },
     /// The stack's resources: the preview of a deletion.
-    ReadResources(StackName),
+    ReadResources {
+        /// Of which stack.
+        stack: StackName,
+        /// Its ARN.
+        stack_id: String,
+        /// What else the guardrails need.
+        context: ContextWanted,
+    },
     /// Create a change set.
     CreateChangeSet {
         /// For which stack.
@@ -76,6 +82,8 @@ pub enum Call {
         change_set: String,
         /// Also read its template: where the answer to its creation was lost, its name alone does not say whose it is.
         with_template: bool,
+        /// What else the guardrails need, once it is made; none: this look is not for them.
+        context: Option<ContextWanted>,
     },
     /// Delete a change set, and the empty shell of a stack that it may have left.
     DeleteChangeSet {
@@ -150,7 +158,7 @@ pub enum Answer {
     /// To `ReadRecord`.
     Record(Box<StackRecord>),
     /// To `ReadResources`.
-    Resources(Vec<ResourceChange>),
+    Resources(Vec<ResourceChange>, PreviewContext),
     /// To `CreateChangeSet`: the ARN.
     Created(String),
     /// To `DescribeChangeSet`.

@@ -3,17 +3,17 @@
 use super::effect::{Call, Class};
 use super::session::{Ask, Work};
 use super::step::{Allowed, Context, Step};
-use super::{operation, proof};
+use super::{classify, macros, operation, proof};
 use crate::guard::{self, Guard};
 use crate::model::change_set::Action;
 use crate::model::event::{Direction, Event, OperationCall, Prepared, Settlement};
 use crate::model::halt::Hold;
 use crate::model::ids::{Digest, DigestError};
-use crate::model::stack::{
-    ChangeSetInputs, ChangeSetKind, ChangeSetStatus, DescribedChangeSet, ExecutionStatus, ParameterInput, Preview,
-    RestorePoint, StackStatus, StackView,
+use crate::model::preview::{
+    ChangeSetStatus, ContextWanted, DescribedChangeSet, ExecutionStatus, Preview, PreviewContext,
 };
-use std::collections::BTreeMap;
+use crate::model::stack::{ChangeSetInputs, ChangeSetKind, ParameterInput, RestorePoint, StackStatus, StackView};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,13 +154,17 @@ fn is_as_captured(ctx: &Context<'_>, view: Option<&StackView>) -> bool {
 
 /// A deletion has no change set: its preview is the stack's resources with their deletion policies.
 fn prepare_deletion(ctx: &Context<'_>, work: &mut Work, original: &StackView) -> Step {
-    let Some(changes) = work.resources.take() else {
-        return Step::Ask(Ask::Resources, Class::Read, Call::ReadResources(ctx.planned.stack.clone()));
+    let Some((changes, context)) = work.resources.take() else {
+        let (stack, stack_id) = (ctx.planned.stack.clone(), original.stack_id.clone());
+        // What goes adds nothing to the bill.
+        let context = ContextWanted { sizes: false, ..context_wanted(ctx).unwrap_or_default() };
+        return Step::Ask(Ask::Resources, Class::Read, Call::ReadResources { stack, stack_id, context });
     };
     match Digest::of_value(&(&original.stack_id, &changes)) {
         Ok(digest) => {
             let preview = Preview { changes };
-            prepared(ctx, Prepared::Deletion { stack_id: original.stack_id.clone() }, digest, preview)
+            let stack_id = original.stack_id.clone();
+            prepared(ctx, Prepared::Deletion { stack_id }, digest, preview, context)
         }
         Err(error) => preview_failed(ctx, &error.to_string()),
     }
@@ -197,11 +201,15 @@ fn is_refusal(work: &Work) -> bool {
 
 /// The call that describes a change set.
 pub fn describe(ctx: &Context<'_>, change_set: String, with_template: bool) -> Step {
-    Step::Ask(
-        Ask::Describe,
-        Class::Read,
-        Call::DescribeChangeSet { stack: ctx.planned.stack.clone(), change_set, with_template },
-    )
+    let (stack, context) = (ctx.planned.stack.clone(), context_wanted(ctx));
+    Step::Ask(Ask::Describe, Class::Read, Call::DescribeChangeSet { stack, change_set, with_template, context })
+}
+
+/// What the guardrails need beside the first preview; later ones are equal to it by digest, and a revert is not judged.
+fn context_wanted(ctx: &Context<'_>) -> Option<ContextWanted> {
+    let guardrails = &ctx.rollout.plan.safeguards.as_ref()?.guardrails;
+    let wanted = ContextWanted { exports: guardrails.dependents.is_some(), sizes: guardrails.cost.is_some() };
+    Some(wanted).filter(|wanted| wanted.anything() && ctx.target.approved.is_none())
 }
 
 fn previewed(
@@ -281,23 +289,32 @@ fn compare(ctx: &Context<'_>, described: &DescribedChangeSet, found: Digest) -> 
                 name: described.name.clone(),
                 epoch: ctx.state.epoch,
             };
-            prepared(ctx, change_set, found, described.preview.clone())
+            prepared(ctx, change_set, found, described.preview.clone(), described.context.clone())
         }
     }
 }
 
-fn prepared(ctx: &Context<'_>, prepared: Prepared, digest: Digest, preview: Preview) -> Step {
-    let counts = preview.counts();
-    // The list is journaled with the first preview; later ones are equal to it by digest.
-    let changes = if ctx.target.approved.is_none() { preview.changes } else { Vec::new() };
+fn prepared(ctx: &Context<'_>, prepared: Prepared, digest: Digest, preview: Preview, context: PreviewContext) -> Step {
+    // List and judgement are journaled with the first preview; later ones are equal to it by digest. Journaled, and not made anew at
+    // a replay: a later release may know more types.
+    let first = ctx.target.approved.is_none();
     Step::event(Event::TargetPrepared {
         rollout: ctx.rollout_id(),
         target: ctx.id.clone(),
         prepared,
         digest,
-        counts,
-        changes,
+        counts: preview.counts(),
+        classified: first.then(|| Box::new(classify::classify(&preview, &macros_of(ctx)))),
+        context: first.then(|| Box::new(context)),
+        changes: if first { preview.changes } else { Vec::new() },
     })
+}
+
+/// The macros of the template that the change set is made of.
+fn macros_of(ctx: &Context<'_>) -> BTreeSet<String> {
+    let planned = ctx.planned.template.as_ref().and_then(|digest| ctx.rollout.plan.templates.get(digest));
+    let template = planned.or_else(|| ctx.original().map(|record| &record.template));
+    template.map(|template| macros::of(template.body())).unwrap_or_default()
 }
 
 fn preview_failed(ctx: &Context<'_>, reason: &str) -> Step {

@@ -177,7 +177,7 @@ pub fn follow(ctx: &Context<'_>, work: &mut Work, op: &Operation) -> Step {
     work.looked_at = Some(at);
     match look(op, view.as_ref()) {
         Look::InProgress => in_progress(ctx, work, op, view.as_ref()),
-        Look::PerhapsOld => perhaps_old(ctx, work, op, newer),
+        Look::PerhapsOld => perhaps_old(ctx, work, op, view.as_ref(), newer),
         Look::Ended(status) => ended(ctx, work, op, status, view.and_then(|v| v.status_reason)),
     }
 }
@@ -205,7 +205,7 @@ fn look(op: &Operation, view: Option<&StackView>) -> Look {
 }
 
 /// A look that may show the time before the operation: the events under its token decide, once a second look agrees.
-fn perhaps_old(ctx: &Context<'_>, work: &mut Work, op: &Operation, newer: bool) -> Step {
+fn perhaps_old(ctx: &Context<'_>, work: &mut Work, op: &Operation, view: Option<&StackView>, newer: bool) -> Step {
     work.empty_looks += u32::from(newer);
     if work.empty_looks < 2 {
         return Step::View { at_once: false };
@@ -214,7 +214,9 @@ fn perhaps_old(ctx: &Context<'_>, work: &mut Work, op: &Operation, newer: bool) 
         Some(trace) => match trace.stack_status.clone() {
             Some(status) if !status.is_in_progress() => {
                 work.trace = Some(trace);
-                ended(ctx, work, op, status, None)
+                // A deletion that the provider refuses leaves the stack in the status that it had, with the reason.
+                let reason = view.filter(|view| view.status == status).and_then(|view| view.status_reason.clone());
+                ended(ctx, work, op, status, reason)
             }
             _ => {
                 work.empty_looks = 0;

@@ -14,10 +14,8 @@ use crate::model::halt::StuckReason;
 use crate::model::ids::TargetId;
 use crate::model::observation::ProviderErrorKind;
 use crate::model::pipeline::Amount;
-use crate::model::stack::{
-    ChangeSetInputs, ChangeSetKind, ChangeSetStatus, DescribedChangeSet, ExecutionStatus, ParameterInput, StackRecord,
-    StackStatus, StackView,
-};
+use crate::model::preview::{ChangeSetStatus, DescribedChangeSet, ExecutionStatus};
+use crate::model::stack::{ChangeSetInputs, ChangeSetKind, ParameterInput, StackRecord, StackStatus, StackView};
 use crate::model::state::{Phase, Rollout};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -217,6 +215,8 @@ fn described_revert(ctx: &Context<'_>, work: &mut Work, described: DescribedChan
                     digest,
                     counts: described.preview.counts(),
                     changes: Vec::new(),
+                    classified: None,
+                    context: None,
                 }),
                 Err(error) => ctx.stuck(StuckReason::ProofDiffers { differs: vec![error.to_string()] }, None),
             }

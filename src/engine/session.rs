@@ -5,7 +5,8 @@ use super::effect::{Answer, Call, Class, Effect, EffectId, Reply};
 use super::health::Evidence;
 use crate::model::ids::{Attempt, RolloutId, StackName, TargetId};
 use crate::model::observation::{OperationTrace, ProviderError, ProviderErrorKind};
-use crate::model::stack::{DescribedChangeSet, ResourceChange, Scope, StackRecord, StackView, Template};
+use crate::model::preview::{DescribedChangeSet, PreviewContext, ResourceChange};
+use crate::model::stack::{Scope, StackRecord, StackView, Template};
 use crate::model::state::{RolloutPhase, State, Target};
 use crate::model::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,8 +128,8 @@ pub struct Work {
     pub unsure_created: bool,
     /// The newest description of the change set.
     pub described: Option<(Box<DescribedChangeSet>, Option<Template>)>,
-    /// The stack's resources, for a deletion.
-    pub resources: Option<Vec<ResourceChange>>,
+    /// The stack's resources, for a deletion, with what else was read.
+    pub resources: Option<(Vec<ResourceChange>, PreviewContext)>,
     /// The newest record (view, template, policy).
     pub record: Option<Box<StackRecord>>,
     /// The call of the intended operation was given out by this process.
@@ -176,7 +177,7 @@ impl Work {
         }
         match (ask, reply) {
             (Ask::Record, Ok(Answer::Record(record))) => self.record = Some(record),
-            (Ask::Resources, Ok(Answer::Resources(resources))) => self.resources = Some(resources),
+            (Ask::Resources, Ok(Answer::Resources(changes, context))) => self.resources = Some((changes, context)),
             (Ask::Create, Ok(Answer::Created(arn))) => self.arn = Some(arn),
             (Ask::Describe, Ok(Answer::ChangeSet(described, template))) => self.described = Some((described, template)),
             (Ask::Fence, Ok(_)) => self.fenced = true,

@@ -5,10 +5,10 @@ use crate::cloud::aws::timestamp;
 use crate::cloud::call::Operation;
 use crate::cloud::classify::unusable_answer;
 use crate::model::observation::ProviderError;
-use crate::model::stack::{
-    DescribedChangeSet, ParameterView, Preview, ResourceAction, ResourceChange, RollbackConfiguration, StackStatus,
-    StackView,
+use crate::model::preview::{
+    ChangeDetail, DescribedChangeSet, Preview, PreviewContext, ResourceAction, ResourceChange,
 };
+use crate::model::stack::{DriftStatus, DriftView, ParameterView, RollbackConfiguration, StackStatus, StackView};
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{self, Capability, Change, Parameter, ResourceChangeDetail, Stack, Tag};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,15 @@ pub(super) fn stack_view(stack: Stack) -> Result<StackView, ProviderError> {
         rollback_configuration: stack.rollback_configuration.map(rollback).unwrap_or_default(),
         termination_protection: stack.enable_termination_protection.unwrap_or_default(),
         last_updated: stack.last_updated_time.or(stack.creation_time).as_ref().and_then(timestamp),
+        drift: stack.drift_information.and_then(drift),
     })
+}
+
+/// None: nobody has looked. Then there is nothing to record, and a stack is recorded as it was before drift was read.
+fn drift(information: types::StackDriftInformation) -> Option<DriftView> {
+    let status = DriftStatus::from(information.stack_drift_status?.as_str());
+    let checked_at = information.last_check_timestamp.as_ref().and_then(timestamp);
+    (status != DriftStatus::NotChecked).then_some(DriftView { status, checked_at })
 }
 
 pub(super) fn described(
@@ -49,6 +57,7 @@ pub(super) fn described(
         tags: tags(page.tags),
         capabilities: capabilities(page.capabilities),
         preview: Preview { changes },
+        context: PreviewContext::default(),
     })
 }
 
@@ -58,36 +67,38 @@ pub(super) fn change(change: Change) -> ResourceChange {
     let resource = change.resource_change.unwrap_or_else(|| types::ResourceChange::builder().build());
     let action =
         resource.action.as_ref().map_or_else(|| ResourceAction::Unknown(kind), |action| action.as_str().into());
+    let nested_change_set = resource.change_set_id.filter(|id| !id.is_empty());
+    // The shell of a nested stack that is to be added is a new one with every change set: its name would make two equal previews
+    // differ.
+    let shell = action == ResourceAction::Add && nested_change_set.is_some();
     ResourceChange {
         action,
         logical_id: resource.logical_resource_id.unwrap_or_default(),
-        physical_id: resource.physical_resource_id.filter(|id| !id.is_empty()),
+        physical_id: resource.physical_resource_id.filter(|id| !id.is_empty() && !shell),
         resource_type: resource.resource_type.unwrap_or_default(),
         replacement: resource.replacement.map(|word| word.as_str().into()),
-        policy_action: resource.policy_action.map(|word| word.as_str().to_owned()),
+        policy_action: resource.policy_action.map(|word| word.as_str().into()),
         scope: sorted(resource.scope.unwrap_or_default().iter().map(|word| word.as_str().to_owned())),
         details: sorted(resource.details.unwrap_or_default().iter().map(detail)),
-        nested_change_set: resource.change_set_id.filter(|id| !id.is_empty()),
+        nested_change_set,
+        nested: None,
     }
 }
 
-/// `attribute.name RequiresRecreation Evaluation ChangeSource CausingEntity`; a part that is not there is a dash.
-fn detail(detail: &ResourceChangeDetail) -> String {
+fn detail(detail: &ResourceChangeDetail) -> ChangeDetail {
     let target = detail.target.as_ref();
-    let attribute = target.and_then(|t| t.attribute.as_ref()).map_or("-", |word| word.as_str());
-    let place = match target.and_then(|t| t.name.as_deref()) {
-        Some(name) => format!("{attribute}.{name}"),
-        None => attribute.to_owned(),
-    };
-    let recreation = target.and_then(|t| t.requires_recreation.as_ref()).map_or("-", |word| word.as_str());
-    let evaluation = detail.evaluation.as_ref().map_or("-", |word| word.as_str());
-    let source = detail.change_source.as_ref().map_or("-", |word| word.as_str());
-    let cause = detail.causing_entity.as_deref().unwrap_or("-");
-    format!("{place} {recreation} {evaluation} {source} {cause}")
+    ChangeDetail::new(
+        target.and_then(|t| t.attribute.as_ref()).map(types::ResourceAttribute::as_str),
+        target.and_then(|t| t.name.as_deref()),
+        target.and_then(|t| t.requires_recreation.as_ref()).map(types::RequiresRecreation::as_str),
+        detail.evaluation.as_ref().map(types::EvaluationType::as_str),
+        detail.change_source.as_ref().map(types::ChangeSource::as_str),
+        detail.causing_entity.as_deref(),
+    )
 }
 
-fn sorted(words: impl Iterator<Item = String>) -> Vec<String> {
-    let mut words: Vec<String> = words.collect();
+fn sorted<T: Ord>(words: impl Iterator<Item = T>) -> Vec<T> {
+    let mut words: Vec<T> = words.collect();
     words.sort_unstable();
     words
 }

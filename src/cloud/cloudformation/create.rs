@@ -28,6 +28,8 @@ pub(super) fn request(
         .client_token(name)
         .description(format!("Wavegate {name}"))
         .change_set_type(kind)
+        // INVARIANT: S22. Always: whether a template has nested stacks may show only after its macros have run, and for one that
+        // has none it means nothing. A hierarchy whose nested changes cannot be worked out is refused here, unseen by nobody.
         .include_nested_stacks(true)
         .set_parameters(Some(parameters).filter(|list| !list.is_empty()))
         .set_capabilities(Some(capabilities).filter(|list| !list.is_empty()))

@@ -1,11 +1,14 @@
 //! The wire as CloudFormation speaks it: requests are read back from their form, answers are the reference's XML.
 
+mod context;
+mod nested;
+
 use crate::cloud::aws::{Aws, AwsOptions};
 use crate::cloud::{Priority, Stacks as _};
 use crate::model::observation::ProviderErrorKind;
+use crate::model::preview::{ChangeDetail, PolicyAction, Replacement, ResourceAction};
 use crate::model::stack::{
-    ChangeSetInputs, ChangeSetKind, ParameterInput, Replacement, ResourceAction, RollbackConfiguration, Scope,
-    StackStatus, Template,
+    ChangeSetInputs, ChangeSetKind, DriftStatus, ParameterInput, RollbackConfiguration, Scope, StackStatus, Template,
 };
 use aws_sdk_cloudformation::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::test_util::infallible_client_fn;
@@ -100,6 +103,8 @@ async fn few_stacks_are_asked_by_name_and_absence_is_told() {
             let more = "<Parameters><member><ParameterKey>Secret</ParameterKey><ParameterValue>****</ParameterValue>\
                         </member></Parameters><Tags><member><Key>k</Key><Value>v</Value></member></Tags>\
                         <EnableTerminationProtection>true</EnableTerminationProtection>\
+                        <DriftInformation><StackDriftStatus>DRIFTED</StackDriftStatus>\
+                        <LastCheckTimestamp>2026-01-02T04:00:00Z</LastCheckTimestamp></DriftInformation>\
                         <LastUpdatedTime>2026-01-02T03:04:05.678Z</LastUpdatedTime>";
             (200, format!("<Stacks>{}</Stacks>", stack(name, "UPDATE_ROLLBACK_COMPLETE", more)))
         }
@@ -111,6 +116,11 @@ async fn few_stacks_are_asked_by_name_and_absence_is_told() {
     assert!(view.parameters["Secret"].is_hidden());
     assert_eq!(view.tags["k"], "v");
     assert!(view.termination_protection);
+    let drift = view.drift.clone().unwrap();
+    assert_eq!(
+        (drift.status, drift.checked_at.unwrap().to_string()),
+        (DriftStatus::Drifted, "2026-01-02T04:00:00Z".into())
+    );
     assert_eq!(view.last_updated.unwrap().to_string(), "2026-01-02T03:04:05.678Z");
     assert_eq!(requests.lock().unwrap().len(), 3);
     assert!(aws.describe_by_id(&scope(), "gone", P).await.unwrap().is_none());
@@ -226,7 +236,7 @@ async fn a_preview_is_read_to_its_last_page() {
                 "<NextToken>p1</NextToken>",
             ),
             _ => (
-                "<member><Type>Resource</Type><ResourceChange><Action>Add</Action><ChangeSetId>arn:nested</ChangeSetId>\
+                "<member><Type>Resource</Type><ResourceChange><Action>Add</Action>\
                  <LogicalResourceId>Ant</LogicalResourceId></ResourceChange></member>\
                  <member><Type>Novelty</Type></member>",
                 "",
@@ -237,10 +247,10 @@ async fn a_preview_is_read_to_its_last_page() {
     let described = aws.describe_change_set(&scope(), &"s".into(), "wg", P).await.unwrap();
     let [novelty, ant, zoo] = described.preview.changes.as_slice() else { panic!("{described:?}") };
     assert_eq!(novelty.action, ResourceAction::Unknown("Novelty".into()));
-    assert_eq!((ant.logical_id.as_str(), ant.nested_change_set.as_deref()), ("Ant", Some("arn:nested")));
+    assert_eq!((ant.logical_id.as_str(), ant.action.as_str()), ("Ant", "Add"));
     assert_eq!(zoo.replacement, Some(Replacement::Conditional));
     assert_eq!(zoo.scope, ["Properties", "Tags"]);
-    assert_eq!(zoo.details, ["Properties.QueueName Always Dynamic ParameterReference Name"]);
+    assert_eq!(zoo.details, [ChangeDetail::from("Properties.QueueName Always Dynamic ParameterReference Name")]);
     let requests = requests.lock().unwrap();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0]["StackName"], "s");
@@ -360,7 +370,8 @@ async fn templates_policies_and_resources_are_read() {
     assert!(template.body().starts_with('{'));
     assert_eq!(aws.policy(&scope(), &"s".into(), P).await.unwrap(), None);
     let resources = aws.resources(&scope(), &"s".into(), P).await.unwrap();
-    let seen: Vec<_> = resources.iter().map(|r| (r.logical_id.as_str(), r.policy_action.as_deref())).collect();
+    let seen: Vec<_> =
+        resources.iter().map(|r| (r.logical_id.as_str(), r.policy_action.as_ref().map(PolicyAction::as_str))).collect();
     assert_eq!(seen, [("A", Some("Retain")), ("B", Some("Delete"))]);
     assert!(resources.iter().all(|r| r.action == ResourceAction::Remove));
     assert!(!requests.lock().unwrap()[0].contains_key("StackName"));

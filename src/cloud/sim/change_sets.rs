@@ -1,6 +1,7 @@
 //! Change sets: made, described, deleted, executed once.
 
 use super::calls::Refusal;
+use super::exports::same_outputs;
 use super::lifecycle::{Order, check_updatable, not_updatable};
 use super::operations::{Work, later};
 use super::preview::preview;
@@ -10,10 +11,10 @@ use super::template::ParsedTemplate;
 use super::world::{Inner, Place};
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::ProviderErrorKind;
-use crate::model::stack::{
-    ChangeSetInputs, ChangeSetKind, ChangeSetStatus, DescribedChangeSet, ExecutionStatus, ParameterInput, Preview,
-    ResourceChange, StackStatus,
+use crate::model::preview::{
+    ChangeSetStatus, DescribedChangeSet, ExecutionStatus, Preview, PreviewContext, ResourceChange,
 };
+use crate::model::stack::{ChangeSetInputs, ChangeSetKind, ParameterInput, StackStatus};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(super) struct ChangeSet {
     ready_at: Timestamp,
     pub(super) content: Content,
     pub(super) changes: Vec<ResourceChange>,
+    /// What the stack puts out changes, be it with no resource.
+    outputs_change: bool,
 }
 
 impl ChangeSet {
@@ -44,7 +47,7 @@ impl ChangeSet {
         if self.status != ChangeSetStatus::CreateInProgress || now < self.ready_at {
             return;
         }
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && !self.outputs_change {
             self.status = ChangeSetStatus::Failed;
             self.reason = Some(NO_CHANGES.to_owned());
         } else {
@@ -72,6 +75,7 @@ impl ChangeSet {
             tags: self.content.tags.clone(),
             capabilities: self.content.capabilities.clone(),
             preview: Preview { changes: if ready { self.changes.clone() } else { Vec::new() } },
+            context: PreviewContext::default(),
         }
     }
 }
@@ -108,6 +112,7 @@ impl Inner {
             Some(stack) => preview(before, &content, &stack.resources),
             None => preview(None, &content, &BTreeMap::new()),
         };
+        let outputs_change = before.is_some_and(|before| !same_outputs(before, &content));
         let arn = self.new_arn(place, "changeSet", change_set);
         let made = ChangeSet {
             arn: arn.clone(),
@@ -119,6 +124,7 @@ impl Inner {
             ready_at: later(now, self.draw(Duration::from_millis(300)..=Duration::from_millis(1_500))),
             content,
             changes,
+            outputs_change,
         };
         if self.live(place, name).is_none() {
             self.add_shell(place, name, now);

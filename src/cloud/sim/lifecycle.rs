@@ -9,7 +9,8 @@ use super::template::{ParsedTemplate, ResourceDeclaration};
 use super::world::{Inner, Place};
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::ProviderErrorKind;
-use crate::model::stack::{Replacement, ResourceAction, ResourceChange, StackStatus};
+use crate::model::preview::{PolicyAction, Replacement, ResourceAction, ResourceChange};
+use crate::model::stack::StackStatus;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -46,9 +47,14 @@ impl Inner {
         let range = self.options.update_duration.clone();
         let duration = content.parsed.update_time.unwrap_or_else(|| self.draw(range));
         let plan = changes.iter().map(|change| self.planned(place, name, work, &content, change)).collect();
+        let refused = self.refused_by_exports(place, name, &content, changes);
         let Some(stack) = self.live_mut(place, name) else { return };
         let before = Some((stack.content.replace(content), stack.resources.clone()));
-        operations::start(stack, Running { change_set, before, ..Running::new(work, token, plan, duration) }, now);
+        operations::start(
+            stack,
+            Running { change_set, before, refused, ..Running::new(work, token, plan, duration) },
+            now,
+        );
     }
 
     fn planned(
@@ -74,7 +80,7 @@ impl Inner {
             action: change.action.clone(),
             resource: Resource { kind: change.resource_type.clone(), physical_id },
             replaces: change.physical_id.clone().filter(|_| replaced),
-            retained: change.policy_action.as_deref().is_some_and(|policy| policy.ends_with("Retain")),
+            retained: matches!(change.policy_action, Some(PolicyAction::Retain | PolicyAction::ReplaceAndRetain)),
             fails,
             rollback_tries: declared.map_or(0, rollback_tries),
         }
@@ -101,6 +107,7 @@ impl Inner {
     ) -> Result<(), Refusal> {
         let range = self.options.update_duration.clone();
         let duration = self.draw(range);
+        let refused = self.stacks.get(stack_id).and_then(|stack| self.undeletable_for_exports(stack));
         let Some(stack) = self.stacks.get_mut(stack_id).filter(|stack| stack.place == *place) else { return Ok(()) };
         if stack.is_deleted() || stack.status == StackStatus::DeleteInProgress {
             return Ok(());
@@ -116,9 +123,10 @@ impl Inner {
                 stack.status
             )));
         }
-        let plan = deletions(stack);
+        let plan = if refused.is_some() { Vec::new() } else { deletions(stack) };
         let duration = if plan.is_empty() { EMPTY_WORK } else { duration };
-        operations::start(stack, Running::new(Work::Delete, token, plan, duration), now);
+        let running = Running { refused, ..Running::new(Work::Delete, token, plan, duration) };
+        operations::start(stack, running, now);
         Ok(())
     }
 

@@ -10,7 +10,7 @@
 //! | `script` | what a test or a demo does to the world: add stacks, edit them, inject faults |
 //! | `provider` | the traits, call by call |
 //! | `stacks`, `change_sets`, `lifecycle`, `operations`, `schedule` | state, what calls do to it, how it moves as time passes |
-//! | `template`, `preview`, `resource_types`, `policy` | what a template says and what a change to it does |
+//! | `template`, `preview`, `resource_types`, `policy`, `exports` | what a template says and what a change to it does |
 //! | `metrics`, `math`, `alarms` | series, metric math, alarms |
 //! | `faults`, `calls`, `observe` | what goes wrong, the log of every call, a witness of every act |
 //!
@@ -19,11 +19,16 @@
 //! `Sim::FailsRollback` with `Tries: k` (the rollback fails too, until the k-th `ContinueUpdateRollback`) and
 //! `Sim::FailsDelete`.
 //!
-//! Not modelled: `Conditions`, macros, nested stacks, `Outputs` and exports, SSM parameter types, drift, stack sets.
+//! A nested stack (`AWS::CloudFormation::Stack`) is a resource like any other, without a change set or resources of its own: its
+//! template would have to be fetched from somewhere, and nobody can see what becomes of it. Drift is what a script says it is.
+//!
+//! Not modelled: `Conditions`, macros, the inside of nested stacks, values of `Outputs` at run time, SSM parameter types, stack
+//! sets.
 
 mod alarms;
 mod calls;
 mod change_sets;
+mod exports;
 mod faults;
 mod lifecycle;
 mod math;

@@ -4,7 +4,8 @@
 use super::calls::{CallRecord, Operation};
 use super::world::{Inner, Place, SimWorld};
 use crate::model::ids::{Digest, StackName};
-use crate::model::stack::{DescribedChangeSet, StackStatus};
+use crate::model::preview::DescribedChangeSet;
+use crate::model::stack::StackStatus;
 use jiff::Timestamp;
 
 /// What the provider did, and what it found when it began.

@@ -6,7 +6,8 @@
 use super::schedule::{Steps, create_steps, delete_steps, rollback_steps, uncreate_steps, update_steps};
 use super::stacks::{Content, Resource, Stack, StackEvent};
 use crate::model::ids::Token;
-use crate::model::stack::{ChangeSetStatus, ExecutionStatus, ResourceAction, StackStatus};
+use crate::model::preview::{ChangeSetStatus, ExecutionStatus, ResourceAction};
+use crate::model::stack::StackStatus;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(super) struct Running {
     /// What to put back.
     pub(super) before: Option<(Option<Content>, BTreeMap<String, Resource>)>,
     pub(super) rollback_tries: u32,
+    /// Why it cannot succeed, though every resource can.
+    pub(super) refused: Option<String>,
     pub(super) touched: BTreeSet<String>,
     pub(super) steps: Steps,
 }
@@ -63,6 +66,7 @@ impl Running {
             plan,
             duration,
             before: None,
+            refused: None,
             touched: BTreeSet::new(),
             steps: Steps::new(),
         }
@@ -87,10 +91,12 @@ pub(super) fn start(stack: &mut Stack, mut running: Running, at: Timestamp) {
     let (status, steps) = match running.work {
         Work::Create => (StackStatus::CreateInProgress, create_steps(&running, at)),
         Work::Update => (StackStatus::UpdateInProgress, update_steps(&running, at)),
-        Work::Delete => (StackStatus::DeleteInProgress, delete_steps(&running, at)),
+        Work::Delete => (StackStatus::DeleteInProgress, delete_steps(&running, &stack.status, at)),
     };
     running.steps = steps;
     stack.updated = at;
+    // What was found is of the stack as it was.
+    stack.drift = None;
     let token = running.token.clone();
     stack.running = Some(running);
     stack.enter(status, Some("User Initiated".to_owned()), Some(token), at);
@@ -197,6 +203,7 @@ fn touch(stack: &mut Stack, logical_id: &str, status: &'static str, reason: Opti
 fn enter(stack: &mut Stack, status: StackStatus, reason: Option<String>, at: Timestamp) {
     let Some(running) = &mut stack.running else { return };
     let token = running.token.clone();
+    let refused = running.work == Work::Delete && status != StackStatus::DeleteComplete;
     let mut ends = false;
     let mut executed = None;
     match status {
@@ -228,10 +235,11 @@ fn enter(stack: &mut Stack, status: StackStatus, reason: Option<String>, at: Tim
     if ends {
         stack.running = None;
     }
-    let in_force = matches!(
-        status,
-        StackStatus::UpdateCompleteCleanupInProgress | StackStatus::CreateComplete | StackStatus::DeleteComplete
-    );
+    let in_force = !refused
+        && matches!(
+            status,
+            StackStatus::UpdateCompleteCleanupInProgress | StackStatus::CreateComplete | StackStatus::DeleteComplete
+        );
     stack.enter(status, reason, Some(token), at);
     if stack.is_deleted() {
         stack.change_sets.clear();

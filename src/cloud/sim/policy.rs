@@ -2,7 +2,7 @@
 //!
 //! Source: CloudFormation user guide, "Prevent updates to stack resources". Of `Condition` only `ResourceType` is read.
 
-use crate::model::stack::{Replacement, ResourceAction, ResourceChange};
+use crate::model::preview::{Replacement, ResourceAction, ResourceChange};
 use serde_json::Value;
 
 /// Why the policy refuses the change; none when it allows it. A policy that cannot be read refuses everything.

@@ -3,7 +3,7 @@
 use super::resource_types::{Recreation, is_tagged, recreation, removal_policy, replacement_policy};
 use super::stacks::{Content, Resource};
 use super::template::{ResourceDeclaration, references, resolve};
-use crate::model::stack::{Replacement, ResourceAction, ResourceChange};
+use crate::model::preview::{Replacement, ResourceAction, ResourceChange};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,10 +49,11 @@ pub(super) fn removal(id: &str, declared: &ResourceDeclaration, resource: Option
         physical_id: resource.map(|r| r.physical_id.clone()),
         resource_type: declared.kind.clone(),
         replacement: None,
-        policy_action: Some(removal_policy(declared).to_owned()),
+        policy_action: Some(removal_policy(declared).into()),
         scope: Vec::new(),
         details: Vec::new(),
         nested_change_set: None,
+        nested: None,
     }
 }
 
@@ -109,10 +110,11 @@ impl Draft {
             physical_id: resource.filter(|_| modified).map(|r| r.physical_id.clone()),
             resource_type: declared.kind.clone(),
             replacement: modified.then_some(replacement),
-            policy_action: replaces.then(|| replacement_policy(declared).to_owned()),
+            policy_action: replaces.then(|| replacement_policy(declared).into()),
             scope: self.scope.into_iter().collect(),
-            details: self.details.into_iter().collect(),
+            details: self.details.iter().map(|detail| detail.as_str().into()).collect(),
             nested_change_set: None,
+            nested: None,
         }
     }
 }

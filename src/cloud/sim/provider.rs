@@ -7,7 +7,8 @@ use super::world::{Inner, Place, SimWorld};
 use crate::cloud::{Health, Priority, Stacks};
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{AlarmView, MetricQuery, OperationTrace, ProviderError, Series};
-use crate::model::stack::{ChangeSetInputs, DescribedChangeSet, ResourceChange, Scope, StackView, Template};
+use crate::model::preview::{ContextWanted, DescribedChangeSet, PreviewContext, ResourceChange};
+use crate::model::stack::{ChangeSetInputs, Scope, StackView, Template};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -87,6 +88,20 @@ impl Stacks for SimWorld {
         let record = CallRecord::new(Operation::Resources, scope, Some(priority)).stack(stack);
         let (place, name) = (Place::from(scope), stack.clone());
         self.call(record, move |inner, _| inner.removals(&place, &name)).await
+    }
+
+    async fn preview_context(
+        &self,
+        scope: &Scope,
+        stack_id: &str,
+        change_set: Option<&str>,
+        wanted: ContextWanted,
+        priority: Priority,
+    ) -> Result<PreviewContext, ProviderError> {
+        let record = CallRecord::new(Operation::PreviewContext, scope, Some(priority)).stack(stack_id);
+        let record = change_set.map_or_else(|| record.clone(), |arn| record.clone().change_set(arn));
+        let (place, id, change_set) = (Place::from(scope), stack_id.to_owned(), change_set.map(ToOwned::to_owned));
+        self.call(record, move |inner, _| inner.preview_context(&place, &id, change_set.as_deref(), wanted)).await
     }
 
     async fn create_change_set(

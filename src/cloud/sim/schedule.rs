@@ -1,7 +1,8 @@
 //! Which steps an operation takes, and when: made at its start, and anew when it is rolled back.
 
 use super::operations::{Planned, Running, Step, later};
-use crate::model::stack::{ResourceAction, StackStatus};
+use crate::model::preview::ResourceAction;
+use crate::model::stack::StackStatus;
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -61,10 +62,16 @@ fn work_through<'a>(
     true
 }
 
+/// The end of a creation or an update that cannot succeed though every resource was done.
+fn refusal(running: &Running) -> Option<Step> {
+    running.refused.clone().map(|reason| Step::RollBack { reason })
+}
+
 pub(super) fn create_steps(running: &Running, at: Timestamp) -> Steps {
     let mut steps = VecDeque::new();
     if work_through(&mut steps, running.plan.iter(), at, running.duration) {
-        steps.push_back((later(at, running.duration), stack_step(StackStatus::CreateComplete)));
+        let end = refusal(running).unwrap_or_else(|| stack_step(StackStatus::CreateComplete));
+        steps.push_back((later(at, running.duration), end));
     }
     steps
 }
@@ -78,6 +85,10 @@ pub(super) fn update_steps(running: &Running, at: Timestamp) -> Steps {
         return steps;
     }
     let updated = later(at, running.duration);
+    if let Some(refusal) = refusal(running) {
+        steps.push_back((updated, refusal));
+        return steps;
+    }
     steps.push_back((updated, stack_step(StackStatus::UpdateCompleteCleanupInProgress)));
     let gone = late.into_iter().chain(early.into_iter().filter(|p| p.replaces.is_some()));
     for planned in gone {
@@ -90,8 +101,14 @@ pub(super) fn update_steps(running: &Running, at: Timestamp) -> Steps {
     steps
 }
 
-pub(super) fn delete_steps(running: &Running, at: Timestamp) -> Steps {
+/// `was`: the status before.
+pub(super) fn delete_steps(running: &Running, was: &StackStatus, at: Timestamp) -> Steps {
     let mut steps = VecDeque::new();
+    // A deletion that does not begin is no failure of the stack: it is as it was, with the reason.
+    if let Some(reason) = &running.refused {
+        let end = Step::Stack { status: was.clone(), reason: Some(reason.clone()) };
+        return [(later(at, running.duration), end)].into();
+    }
     let went_well = work_through(&mut steps, running.plan.iter(), at, running.duration);
     let end = if went_well {
         (later(at, running.duration), stack_step(StackStatus::DeleteComplete))

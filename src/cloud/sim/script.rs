@@ -2,6 +2,7 @@
 
 use super::alarms::SimAlarm;
 use super::calls::{Operation, Refusal};
+use super::exports::same_outputs;
 use super::faults::{Fault, FaultKind, MetricFault, MetricRule, Outage};
 use super::lifecycle::{Order, check_updatable};
 use super::metrics::Incident;
@@ -13,7 +14,8 @@ use super::template::ParsedTemplate;
 use super::world::{Inner, Place, SimWorld};
 use crate::model::ids::{Region, StackName, Token};
 use crate::model::observation::{AlarmState, ProviderError, ProviderErrorKind};
-use crate::model::stack::{ExecutionStatus, ResourceChange, Scope, StackRecord, StackStatus, Template};
+use crate::model::preview::{ExecutionStatus, ResourceChange};
+use crate::model::stack::{DriftStatus, DriftView, Scope, StackRecord, StackStatus, Template};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -93,6 +95,13 @@ impl SimWorld {
     /// Sets termination protection.
     pub fn set_termination_protection(&self, scope: &Scope, name: &StackName, on: bool) -> bool {
         self.with_stack(scope, name, |stack, _| stack.termination_protection = on)
+    }
+
+    /// Somebody looks for drift, and finds this; none: nobody has looked since the last operation.
+    pub fn set_drift(&self, scope: &Scope, name: &StackName, status: Option<DriftStatus>) -> bool {
+        self.with_stack(scope, name, |stack, now| {
+            stack.drift = status.map(|status| DriftView { status, checked_at: Some(now) });
+        })
     }
 
     /// Sets the service role that stays on the stack.
@@ -321,7 +330,7 @@ impl Inner {
             ..before.clone()
         };
         let changes = preview(Some(before), &content, &stack.resources);
-        if changes.is_empty() {
+        if changes.is_empty() && same_outputs(before, &content) {
             return Err(Refusal::validation("No updates are to be performed."));
         }
         let token = Token::new(format!("Console-UpdateStack-{:016x}", self.rng.u64(..)));

@@ -6,7 +6,9 @@ use super::template::{Effect, ParsedTemplate};
 use super::world::Place;
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{OperationTrace, ResourceFailure};
-use crate::model::stack::{ParameterView, RollbackConfiguration, StackRecord, StackStatus, StackView, Template};
+use crate::model::stack::{
+    DriftView, ParameterView, RollbackConfiguration, StackRecord, StackStatus, StackView, Template,
+};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -87,6 +89,7 @@ pub(super) struct Stack {
     pub(super) resources: BTreeMap<String, Resource>,
     pub(super) policy: Option<String>,
     pub(super) termination_protection: bool,
+    pub(super) drift: Option<DriftView>,
     pub(super) updated: Timestamp,
     pub(super) running: Option<Running>,
     /// By name.
@@ -112,6 +115,7 @@ impl Stack {
             resources: BTreeMap::new(),
             policy: None,
             termination_protection: false,
+            drift: None,
             updated: at,
             running: None,
             change_sets: BTreeMap::new(),
@@ -180,6 +184,7 @@ impl Stack {
             rollback_configuration: content.map(|c| c.rollback_configuration.clone()).unwrap_or_default(),
             termination_protection: self.termination_protection,
             last_updated: Some(self.updated),
+            drift: self.drift.clone(),
         }
     }
 

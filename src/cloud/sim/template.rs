@@ -14,6 +14,8 @@ const MAX_INLINE_BYTES: usize = 51_200;
 pub(super) struct ParsedTemplate {
     pub(super) parameters: BTreeMap<String, ParameterDeclaration>,
     pub(super) resources: BTreeMap<String, ResourceDeclaration>,
+    /// `Outputs`, as they are written.
+    pub(super) outputs: BTreeMap<String, Value>,
     /// `Metadata.Sim.Effects`.
     pub(super) effects: Vec<Effect>,
     /// `Metadata.Sim.UpdateSeconds`: how long an operation with this template takes.
@@ -80,6 +82,7 @@ impl ParsedTemplate {
         Ok(Self {
             parameters: section(&root, "Parameters").map(|(k, v)| (k.clone(), parameter(v))).collect(),
             resources,
+            outputs: section(&root, "Outputs").map(|(k, v)| (k.clone(), v.clone())).collect(),
             effects: sim.and_then(|s| s.get("Effects")).map(effects).unwrap_or_default(),
             update_time: sim.and_then(|s| s.get("UpdateSeconds")).and_then(seconds),
         })

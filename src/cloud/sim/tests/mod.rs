@@ -1,5 +1,6 @@
 //! The world against the protocol that it stands in for, in virtual time.
 
+mod exports;
 mod faults;
 mod health;
 mod protocol;
@@ -8,10 +9,8 @@ use super::*;
 use crate::cloud::{Health, Priority, Stacks};
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{AlarmState, Completeness, MetricQuery, MetricStat, ProviderErrorKind, QuerySource};
-use crate::model::stack::{
-    ChangeSetInputs, ChangeSetKind, ChangeSetStatus, DescribedChangeSet, ExecutionStatus, ParameterInput, Replacement,
-    ResourceAction, Scope, StackStatus, StackView, Template,
-};
+use crate::model::preview::{ChangeSetStatus, DescribedChangeSet, ExecutionStatus, Replacement, ResourceAction};
+use crate::model::stack::{ChangeSetInputs, ChangeSetKind, ParameterInput, Scope, StackStatus, StackView, Template};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

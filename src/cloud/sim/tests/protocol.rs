@@ -64,12 +64,12 @@ async fn a_preview_tells_replacements_removals_and_what_follows_from_them() {
             ("Queue", "Modify", Some("True"))
         ]
     );
-    let policies: Vec<_> = set.preview.changes.iter().map(|c| c.policy_action.as_deref()).collect();
+    let policies: Vec<_> = set.preview.changes.iter().map(|c| c.policy_action.as_ref().map(|p| p.as_str())).collect();
     assert_eq!(policies, [None, None, Some("Retain"), Some("ReplaceAndDelete")]);
     assert_eq!(set.preview.changes[0].details, ["Properties.Dimension Never Dynamic ResourceAttribute Queue"]);
     let resources = world.resources(&scope(), &orders(), NORMAL).await.unwrap();
     assert_eq!(
-        resources.iter().map(|r| r.policy_action.as_deref().unwrap()).collect::<Vec<_>>(),
+        resources.iter().map(|r| r.policy_action.as_ref().unwrap().as_str()).collect::<Vec<_>>(),
         ["Delete", "Retain", "Delete"]
     );
 }
