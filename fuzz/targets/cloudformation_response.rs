@@ -13,9 +13,9 @@ use wavegate::cloud::{Priority, Stacks as _};
 use wavegate::model::event::{Event, Prepared};
 use wavegate::model::ids::StackName;
 use wavegate::model::observation::{OperationTrace, ProviderError, ProviderErrorKind};
-use wavegate::model::stack::{
-    ChangeSetInputs, ChangeSetKind, DescribedChangeSet, RestorePoint, StackRecord, StackView, Template,
-};
+use wavegate::model::preview::DescribedChangeSet;
+
+use wavegate::model::stack::{ChangeSetInputs, ChangeSetKind, RestorePoint, StackRecord, StackView, Template};
 use wavegate_fuzz::canned::{self, Answer, World, XML};
 use wavegate_fuzz::records::assert_survives;
 use wavegate_fuzz::text::{assert_no_secret, assert_shows_all};
@@ -160,8 +160,8 @@ fn check_change_set(seen: &DescribedChangeSet) {
     assert_survives(&prepared(seen.preview.changes.clone(), &seen.stack_id));
 }
 
-fn prepared(changes: Vec<wavegate::model::stack::ResourceChange>, stack_id: &str) -> Event {
-    let preview = wavegate::model::stack::Preview { changes };
+fn prepared(changes: Vec<wavegate::model::preview::ResourceChange>, stack_id: &str) -> Event {
+    let preview = wavegate::model::preview::Preview { changes };
     Event::TargetPrepared {
         rollout: "r".into(),
         target: "t".into(),

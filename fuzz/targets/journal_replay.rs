@@ -15,7 +15,9 @@ use wavegate::model::event::{
 use wavegate::model::halt::{Hold, Kill, KillDoor, KillMode, KillScope, RevertReason, StuckReason};
 use wavegate::model::ids::{Attempt, Digest, Epoch, KillId, RolloutId};
 use wavegate::model::plan::Plan;
-use wavegate::model::stack::{PreviewCounts, RestorePoint, StackStatus};
+use wavegate::model::preview::PreviewCounts;
+
+use wavegate::model::stack::{RestorePoint, StackStatus};
 use wavegate::model::state::{Phase, RolloutPhase, State};
 use wavegate::model::time::Millis;
 use wavegate::model::verdict::Verdict;
