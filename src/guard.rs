@@ -71,6 +71,24 @@ guards! {
     LeaseInTransaction => "S4",
     /// What is executed is compared with what was approved, read again just before.
     ApprovedDigest => "S5",
+    /// A wave of a change that needs people starts only after their approvals were used for it.
+    ApprovalBeforeWave => "S7",
+    /// The issuer reads the approvals from the record, and looks at each of them again.
+    IssuerApprovals => "S7",
+    /// Nobody of the proposer's party approves.
+    ProposersPartyApart => "S6",
+    /// Only people approve, resume and lift.
+    PeopleApprove => "S6",
+    /// Two approvals are two people.
+    TwoPeople => "S6",
+    /// An approval counts only for its time.
+    ApprovalExpires => "S7",
+    /// Limits of the moment are asked at the moment of issue, over every rollout.
+    BlastRadiusAtIssue => "S10",
+    /// The issuer counts from the record what is in motion.
+    IssuerBlastRadius => "S10",
+    /// What cannot be seen is judged as the worst.
+    OpaqueIsWorst => "S22",
     /// After a lost answer the operation is looked for by its token, and never sent again before that.
     TokenLookup => "S9",
     /// A doubtful call is fenced before it is called not started: it could still arrive.

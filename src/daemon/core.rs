@@ -133,7 +133,10 @@ impl Core {
                     self.record(events, now)?;
                     turn.results.push(Ok(()));
                 }
-                Err(refusal) => turn.results.push(Err(refusal)),
+                Err(refusal) => {
+                    self.record(refusal.record().into_iter().collect(), now)?;
+                    turn.results.push(Err(refusal));
+                }
             }
         }
         self.settle(&mut turn, now)?;
@@ -192,7 +195,7 @@ impl Core {
         let mut refused = Vec::new();
         let snapshot = self.journal.snapshot()?;
         for effect in effects {
-            match self.issuer.check(&self.journal, &effect)? {
+            match self.issuer.check(&self.journal, &effect, now.wall)? {
                 Ok(()) => turn.effects.push(effect),
                 Err(objection) => refused.push((effect, objection)),
             }

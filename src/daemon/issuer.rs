@@ -2,12 +2,17 @@
 //! effect stays here (S12). Absent or unreadable means stop.
 
 use super::kill_file;
+use crate::engine::admission;
 use crate::engine::effect::{Call, Class, Effect};
+use crate::engine::guardrail::exposure::LOOK_BACK_MAX;
+use crate::engine::guardrail::ledger::Ledger;
+use crate::engine::guardrail::{blast_radius, finding};
 use crate::guard::{self, Guard};
 use crate::journal::{Journal, JournalError};
 use crate::model::event::{Event, Operation, OperationCall};
-use crate::model::ids::{Digest, RolloutId, TargetId, Token};
+use crate::model::ids::{Digest, RolloutId, Seq, TargetId, Token};
 use crate::model::plan::Plan;
+use crate::model::state::Admission;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +42,12 @@ pub enum Objection {
     /// A stop order is in force.
     #[error("a kill is in force: {0}")]
     Killed(String),
+    /// The guardrails' judgement, or the approvals that it asks for, are not on record for the target's wave (S6, S7).
+    #[error("wave {0} is not on record as admitted by guardrails and approvals")]
+    NotAdmitted(usize),
+    /// What is in motion leaves no room for the target (S10).
+    #[error("what is in motion by the record leaves no room: {0}")]
+    BlastRadius(String),
     /// No restore point is on record (S13).
     #[error("no restore point of target {0} is on record")]
     NoRestorePoint(TargetId),
@@ -51,19 +62,27 @@ pub struct Issuer {
     /// The file whose presence stops everything.
     kill_file: Option<PathBuf>,
     plans: BTreeMap<RolloutId, (Arc<Plan>, Digest)>,
+    /// What is in motion, counted along with the record, as far as it was read.
+    motion: Ledger,
+    read: Seq,
 }
 
 impl Issuer {
     /// An issuer that also heeds this kill file.
     pub fn new(kill_file: Option<PathBuf>) -> Self {
-        Self { kill_file, plans: BTreeMap::new() }
+        Self { kill_file, ..Self::default() }
     }
 
     /// Lets the effect out, or says why not.
     ///
     /// # Errors
     /// The journal cannot be read, or another daemon leads: the daemon must stop.
-    pub fn check(&mut self, journal: &Journal, effect: &Effect) -> Result<Result<(), Objection>, JournalError> {
+    pub fn check(
+        &mut self,
+        journal: &Journal,
+        effect: &Effect,
+        now: Timestamp,
+    ) -> Result<Result<(), Objection>, JournalError> {
         if is_plain_read(effect) {
             return Ok(Ok(()));
         }
@@ -75,7 +94,7 @@ impl Issuer {
         match effect.class {
             Class::Read | Class::Fence => Ok(Ok(())),
             Class::Reverse => Self::check_intent(journal, rollout, target, effect),
-            Class::Forward => match self.check_forward(journal, rollout, target)? {
+            Class::Forward => match self.check_forward(journal, rollout, target, now)? {
                 Ok(()) => Self::check_intent(journal, rollout, target, effect),
                 objection => Ok(objection),
             },
@@ -87,6 +106,7 @@ impl Issuer {
         journal: &Journal,
         rollout: &RolloutId,
         target: &TargetId,
+        now: Timestamp,
     ) -> Result<Result<(), Objection>, JournalError> {
         let Some((plan, digest)) = self.plan(journal, rollout)? else {
             return Ok(Err(Objection::NoProposal(rollout.clone())));
@@ -127,10 +147,53 @@ impl Issuer {
         if let Some(wave) = missing.filter(|_| guard::holds(Guard::IssuerGates)) {
             return Ok(Err(Objection::GateNotPassed(wave)));
         }
+        if let Some(objection) = Self::check_admission(journal, &plan, planned.wave)? {
+            return Ok(Err(objection));
+        }
+        if let Some(objection) = self.check_blast_radius(journal, &plan, target, now)? {
+            return Ok(Err(objection));
+        }
         match journal.has_restore_point(rollout, target)? || !guard::holds(Guard::IssuerRestorePoint) {
             true => Ok(Ok(())),
             false => Ok(Err(Objection::NoRestorePoint(target.clone()))),
         }
+    }
+
+    /// INVARIANT: S6, S7. From the record: the guardrails have looked, nobody said no, and where people are asked, approvals were used
+    /// for this wave that counted when they were.
+    fn check_admission(journal: &Journal, plan: &Plan, wave: usize) -> Result<Option<Objection>, JournalError> {
+        if plan.safeguards.is_none() || !guard::holds(Guard::IssuerApprovals) {
+            return Ok(None);
+        }
+        let mut recorded = Admission::default();
+        for event in journal.recorded_admission(&plan.rollout)? {
+            if !recorded.apply(&event) {
+                return Ok(Some(Objection::NotAdmitted(wave)));
+            }
+        }
+        let admitted = recorded.rejected.is_none() && admission::is_covered(&recorded, wave);
+        Ok((!admitted).then_some(Objection::NotAdmitted(wave)))
+    }
+
+    /// INVARIANT: S10. From the record: what is in motion over every rollout leaves room for this target.
+    fn check_blast_radius(
+        &mut self,
+        journal: &Journal,
+        plan: &Plan,
+        target: &TargetId,
+        now: Timestamp,
+    ) -> Result<Option<Objection>, JournalError> {
+        let limited = plan.safeguards.as_ref().is_some_and(|s| s.guardrails.blast_radius.is_some());
+        if !limited || !guard::holds(Guard::IssuerBlastRadius) {
+            return Ok(None);
+        }
+        let (read, events) = journal.recorded_motion(self.read)?;
+        events.iter().for_each(|event| self.motion.record(event));
+        self.read = read;
+        self.motion.forget(finding::before(now, LOOK_BACK_MAX));
+        let resources = self.motion.resources(&plan.rollout, target).unwrap_or(u32::MAX);
+        let found = blast_radius::at_issue(plan, target, resources, &self.motion.exposure(), now);
+        Ok(found.filter(|found| !found.dry_run).map(|found| Objection::BlastRadius(format!("{:?}", found.what))))
     }
 
     fn plan(&self, journal: &Journal, rollout: &RolloutId) -> Result<Option<(Arc<Plan>, Digest)>, JournalError> {

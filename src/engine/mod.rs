@@ -2,8 +2,14 @@
 //!
 //! | module | decides |
 //! |---|---|
-//! | `decide` | the parent: what an input means, and what comes next in each rollout |
+//! | `decide` | the parent: what comes next in each rollout |
+//! | `react`, `answer` | what an input means; what people answer |
+//! | `progress` | what a rollout as a whole does next |
+//! | `guardrail`, `admission` | what the guardrails find, and whether a wave may start |
+//! | `approval` | whether an approval counts, and whether there are enough |
 //! | `planner` | change set + pipeline → plan |
+//! | `classify`, `resource_types` | preview → change classes and reversibility |
+//! | `policy` | what the pipeline's Cedar policies say to a change |
 //! | `wave` | which targets of a wave start next |
 //! | `forward`, `revert` | the next step of one target, there and back |
 //! | `operation` | how an operation that was intended came out |
@@ -12,14 +18,24 @@
 //! | `effect` | the closed list of what the world may be asked |
 //! | `session` | what this process has seen and asked; lost in a crash, on purpose |
 
+pub mod admission;
+pub mod answer;
+pub mod approval;
+pub mod classify;
 pub mod decide;
 pub mod effect;
 pub mod forward;
+pub mod guardrail;
 pub mod health;
+pub mod macros;
 pub mod names;
 pub mod operation;
 pub mod planner;
+pub mod policy;
+pub mod progress;
 pub mod proof;
+pub mod react;
+pub mod resource_types;
 pub mod revert;
 pub mod session;
 pub mod step;

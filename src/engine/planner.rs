@@ -6,8 +6,10 @@ use crate::model::ids::{CellId, RolloutId, StackKey, TargetId};
 use crate::model::pipeline::check::select_cells;
 use crate::model::pipeline::{Cell, Irreversible, Pipeline, WaveSpec};
 use crate::model::plan::{PipelineRef, Plan, PlannedChangeSet, PlannedTarget, PlannedWave};
+use crate::model::principal::{Principal, PrincipalKind};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Why there is no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,11 +90,25 @@ pub fn plan(
         health: pipeline.health.clone(),
         repairs: change_set.repairs.clone(),
         revert: pipeline.revert.clone(),
+        proposer: Some(proposer(change_set, pipeline)),
+        safeguards: Some(Arc::clone(&pipeline.safeguards)),
     };
     for (spec, cells) in pipeline.waves.iter().zip(select_cells(&pipeline.cells, &pipeline.waves)) {
         lay_out(&mut plan, spec, &cells, change_set, pipeline);
     }
     Ok(plan)
+}
+
+/// Whom the change set comes from, as the pipeline knows them. An agent that the pipeline does not name has no party: then nobody is
+/// known to be of another one, and nobody can approve what it proposes.
+fn proposer(change_set: &Admitted, pipeline: &Pipeline) -> Principal {
+    let known = pipeline.safeguards.approvals.agents.get(&change_set.agent.trim().to_lowercase());
+    known.cloned().unwrap_or_else(|| Principal {
+        name: change_set.agent.clone(),
+        kind: PrincipalKind::Agent,
+        party: String::new(),
+        groups: BTreeSet::new(),
+    })
 }
 
 fn faults(change_set: &Admitted, pipeline: &Pipeline) -> Vec<PlanError> {

@@ -1,5 +1,6 @@
 //! When health is looked at, and what a judgement leads to: before the first wave, while later waves roll, and in every bake.
 
+use super::admission;
 use super::effect::{Call, Class, Effect};
 use super::health::evidence::{self, Evidence};
 use super::health::threshold::{self, Question};
@@ -9,7 +10,7 @@ use crate::model::event::Event;
 use crate::model::halt::{Hold, RevertReason};
 use crate::model::ids::CellId;
 use crate::model::pipeline::OnFailure;
-use crate::model::state::{Bake, Phase, Rollout, RolloutPhase};
+use crate::model::state::{Bake, Phase, Rollout, RolloutPhase, State};
 use crate::model::time::{Millis, Now};
 use crate::model::verdict::{Finding, Judgement, Problem, Verdict};
 use jiff::Timestamp;
@@ -50,8 +51,17 @@ pub fn is_previewed(rollout: &Rollout) -> bool {
     rollout.targets.values().all(|t| matches!(t.phase, Phase::Ready { .. }) || t.is_settled())
 }
 
+/// What a rollout may do once its health is known.
+#[derive(Debug)]
+pub struct Leave {
+    /// Nothing stops it: no kill, no hold, no fence.
+    pub may_go: bool,
+    /// Its first wave may start, as far as guardrails and people are asked: what its start records.
+    pub opening: Option<Vec<Event>>,
+}
+
 /// Looks at a rollout's health: begins a look that is due, or judges one whose reads have all come back.
-pub fn look(session: &mut Session, rollout: &Rollout, may_go: bool, now: Now) -> Looked {
+pub fn look(session: &mut Session, rollout: &Rollout, state: &State, leave: Leave, now: Now) -> Looked {
     let Some(through) = watched(rollout) else { return Looked::default() };
     let id = &rollout.plan.rollout;
     let watch = session.watches.entry(id.clone()).or_default();
@@ -63,11 +73,13 @@ pub fn look(session: &mut Session, rollout: &Rollout, may_go: bool, now: Now) ->
             ..Watch::default()
         };
     }
-    if matches!(rollout.phase, RolloutPhase::Previewing) && !may_go {
+    if matches!(rollout.phase, RolloutPhase::Previewing) && (!leave.may_go || leave.opening.is_none()) {
+        // What was read for a start that did not come is old by the time of the next one.
+        *watch = Watch { phase: watch.phase, next: watch.next, judgement: watch.judgement.take(), ..Watch::default() };
         return Looked::default();
     }
     match (watch.round.is_some(), watch.outstanding.is_empty()) {
-        (true, true) => conclude(session, rollout, through, may_go, now),
+        (true, true) => conclude(session, rollout, state, through, leave, now),
         (true, false) => Looked::default(),
         (false, _) if now.monotonic >= watch.next => {
             Looked { events: Vec::new(), effects: begin(session, rollout, through, now) }
@@ -111,7 +123,7 @@ fn bake_of(rollout: &Rollout) -> Option<&Bake> {
     }
 }
 
-fn conclude(session: &mut Session, rollout: &Rollout, through: usize, may_go: bool, now: Now) -> Looked {
+fn conclude(session: &mut Session, rollout: &Rollout, state: &State, through: usize, leave: Leave, now: Now) -> Looked {
     let Some(watch) = session.watches.get_mut(&rollout.plan.rollout) else { return Looked::default() };
     let evidence = watch.round.take().unwrap_or_default();
     let judgement = threshold::judge(&question(rollout, through, now), &evidence);
@@ -127,9 +139,9 @@ fn conclude(session: &mut Session, rollout: &Rollout, through: usize, may_go: bo
     watch.next = now.monotonic + next_look(rollout, elapsed, interval);
     let next = watch.next;
     let events = match rollout.phase {
-        RolloutPhase::Previewing => before_start(rollout, judgement, unreadable),
+        RolloutPhase::Previewing => before_start(rollout, state, judgement, unreadable, leave.opening, now),
         RolloutPhase::Rolling { .. } => while_rolling(rollout, through, judgement),
-        RolloutPhase::Baking { wave } => in_bake(rollout, wave, elapsed, judgement, may_go),
+        RolloutPhase::Baking { wave } => in_bake(rollout, wave, elapsed, judgement, leave.may_go),
         RolloutPhase::Reverting | RolloutPhase::Ended(_) => Vec::new(),
     };
     session.wake_at(next);
@@ -183,16 +195,23 @@ fn next_look(rollout: &Rollout, elapsed: Millis, interval: Duration) -> Duration
 }
 
 /// Red before we began is not our doing: the rollout does not start. What could not be read is not known to be green.
-fn before_start(rollout: &Rollout, judgement: Judgement, unreadable: u32) -> Vec<Event> {
+fn before_start(
+    rollout: &Rollout,
+    state: &State,
+    judgement: Judgement,
+    unreadable: u32,
+    opening: Option<Vec<Event>>,
+    now: Now,
+) -> Vec<Event> {
     let red = |f: &Finding| matches!(f.problem, Problem::Breach { .. } | Problem::AlarmOpen { .. });
     let id = rollout.plan.rollout.clone();
     if judgement.findings.iter().any(red) || unreadable >= UNREADABLE {
         return vec![Event::RolloutHeld { rollout: id, hold: Hold::RedBeforeStart { findings: judgement.findings } }];
     }
-    if judgement.verdict == Verdict::Error {
-        return Vec::new();
+    match opening {
+        Some(opening) if judgement.verdict != Verdict::Error => admission::start(rollout, state, opening, now),
+        _ => Vec::new(),
     }
-    vec![Event::WaveStarted { rollout: id, wave: 0 }]
 }
 
 fn while_rolling(rollout: &Rollout, wave: usize, judgement: Judgement) -> Vec<Event> {

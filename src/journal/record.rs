@@ -4,7 +4,7 @@
 use super::store::{Journal, JournalError};
 use crate::model::event::Event;
 use crate::model::halt::Kill;
-use crate::model::ids::{RolloutId, TargetId};
+use crate::model::ids::{RolloutId, Seq, TargetId};
 use rusqlite::{OptionalExtension, Params, params};
 
 impl Journal {
@@ -60,6 +60,38 @@ impl Journal {
              AND name IN ('gate_passed', 'rollout_held', 'rollout_resumed', 'revert_started', 'rollout_ended') ORDER BY seq",
             params![rollout.as_str()],
         )
+    }
+
+    /// What the guardrails found, and what people said to it, in order.
+    ///
+    /// # Errors
+    /// As [`Self::recorded_proposal`].
+    pub fn recorded_admission(&self, rollout: &RolloutId) -> Result<Vec<Event>, JournalError> {
+        self.all(
+            "SELECT seq, body FROM events WHERE rollout = ? AND target IS NULL
+             AND name IN ('guardrails_judged', 'approval_given', 'approval_revoked', 'approval_rejected', 'approvals_used')
+             ORDER BY seq",
+            params![rollout.as_str()],
+        )
+    }
+
+    /// What was recorded after `seq` of plans, previews, operations, gates, reverts and ends: all that is in motion follows from it. With
+    /// the position of the last of them.
+    ///
+    /// # Errors
+    /// As [`Self::recorded_proposal`].
+    pub fn recorded_motion(&self, after: Seq) -> Result<(Seq, Vec<Event>), JournalError> {
+        let last = self
+            .db
+            .prepare_cached("SELECT coalesce(max(seq), 0) FROM events")
+            .and_then(|mut q| q.query_row([], |r| r.get::<_, i64>(0)))
+            .map_err(|e| self.storage(e))?;
+        let events = self.all(
+            "SELECT seq, body FROM events WHERE seq > ? AND seq <= ? AND rollout IS NOT NULL
+             AND name NOT IN ('health_judged', 'guardrails_judged', 'restore_point_captured') ORDER BY seq",
+            params![after.0.cast_signed(), last],
+        )?;
+        Ok((Seq(last.unsigned_abs()), events))
     }
 
     /// Stop orders that nobody lifted.
