@@ -1,9 +1,11 @@
 //! The essential of one journal record, in one line of words.
 
-use super::words;
+use super::{reasons, words};
+use crate::model::decision::{Decision, Judged};
 use crate::model::event::{Direction, Event, OperationCall, Outcome, Prepared, RestoredBy, Settlement, StartSeen};
 use crate::model::plan::Plan;
-use crate::model::stack::{PreviewCounts, RestorePoint};
+use crate::model::preview::PreviewCounts;
+use crate::model::stack::RestorePoint;
 use crate::model::verdict::Verdict;
 
 /// What the record says beyond its name and target. It holds untrusted text.
@@ -32,6 +34,22 @@ pub fn detail(event: &Event) -> String {
         }
         Event::RolloutHeld { hold, .. } => words::hold(hold).why,
         Event::RolloutResumed { by, .. } => format!("by {by}"),
+        Event::GuardrailsJudged { judged, .. } => judgement(judged),
+        Event::RolloutWaits { found, .. } => match found.is_empty() {
+            true => "no longer".into(),
+            false => found.iter().map(|f| reasons::why(&f.what)).collect::<Vec<_>>().join("; "),
+        },
+        Event::ApprovalGiven { approval } => {
+            let (by, party) = (&approval.by.name, &approval.by.party);
+            format!("{by} of {party}, digest {}, up to wave {}", approval.digest.short(), approval.through_wave + 1)
+        }
+        Event::ApprovalRevoked { by, .. } => format!("by {by}"),
+        Event::ApprovalRejected { by, reason, .. } => format!("by {}: {reason}", by.name),
+        Event::ApprovalRefused { by, why, .. } => format!("of {}: {why}", by.name),
+        Event::ApprovalsUsed { digest, by, through_wave, .. } => {
+            format!("of {}, digest {}, up to wave {}", by.join(" and "), digest.short(), through_wave + 1)
+        }
+        Event::EnvironmentSignedOff { environment, by, .. } => format!("{environment} by {}", by.name),
         Event::RevertStarted { reason, .. } => words::revert(reason),
         Event::RolloutEnded { outcome, .. } => ended(*outcome).into(),
         _ => of_target(event),
@@ -92,6 +110,13 @@ fn proposed(plan: &Plan, digest: &str, by: &str) -> String {
     )
 }
 
+fn judgement(judged: &Judged) -> String {
+    let blocking = judged.found.iter().filter(|f| !f.dry_run && f.follows.decision() > Decision::Allow);
+    let why: Vec<String> = blocking.map(|f| reasons::why(&f.what)).collect();
+    let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+    format!("{}, digest {}{why}", judged.level, judged.digest.short())
+}
+
 fn way(direction: Direction) -> &'static str {
     match direction {
         Direction::Forward => "forward:",
@@ -117,7 +142,7 @@ fn settled(settlement: &Settlement) -> String {
     }
 }
 
-fn ended(outcome: Outcome) -> &'static str {
+pub(super) fn ended(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Succeeded => "succeeded",
         Outcome::Reverted => "reverted",

@@ -1,7 +1,10 @@
 //! The one list of verbs. Every door calls these, and nothing else reaches the loop.
 
-use super::view::{self, KillView, StatusView};
+use super::admission::Explanation;
+use super::view::{self, KillView, RolloutView, StatusView};
+use crate::daemon::core::Core;
 use crate::daemon::driver::{Orders, Stopped};
+use crate::engine::answer::{self, PersonsAnswer};
 use crate::engine::decide::{Input, Refusal};
 use crate::engine::planner::{self, PlanError};
 use crate::model::change_set::{self, Admitted};
@@ -9,6 +12,7 @@ use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 use crate::model::ids::{KillId, RolloutId};
 use crate::model::pipeline::Pipeline;
 use crate::model::plan::Plan;
+use crate::model::state::Rollout;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,8 +82,51 @@ pub enum Request {
         /// The two people.
         by: [String; 2],
     },
+    /// What people are asked, of every rollout that asks.
+    Approvals,
+    /// Why a rollout does not go on, who can release it, what would make it pass.
+    Explain {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// A person answers what a rollout asks.
+    Answer {
+        /// Which rollout.
+        rollout: RolloutId,
+        /// Who.
+        by: String,
+        /// What they say.
+        says: Says,
+    },
     /// Which release runs.
     Version,
+}
+
+/// What a person says to a rollout.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "says", deny_unknown_fields)]
+pub enum Says {
+    /// Yes, to what this digest covers.
+    Approve {
+        /// Its first twelve characters, or all of it.
+        digest: String,
+        /// The name of the last wave that they agree to; none: all that are asked for.
+        through: Option<String>,
+        /// The key figure of a destructive change, in their words.
+        confirm: Option<String>,
+    },
+    /// Not any more.
+    Revoke {},
+    /// No.
+    Reject {
+        /// Why.
+        reason: String,
+    },
+    /// This environment is as it should be.
+    SignOff {
+        /// Which.
+        environment: String,
+    },
 }
 
 /// What is answered.
@@ -97,6 +144,13 @@ pub enum Response {
     Done,
     /// The stop order is in force.
     Killed(KillView),
+    /// What people are asked.
+    Approvals {
+        /// Of each rollout that asks.
+        rollouts: Vec<RolloutView>,
+    },
+    /// Why a rollout does not go on.
+    Explained(Box<Explanation>),
     /// Which release runs.
     Version {
         /// Of the daemon.
@@ -156,6 +210,9 @@ impl<S: Surroundings> Service<S> {
             Request::Revert { rollout, by } => self.order(Input::Revert { rollout, by }).await,
             Request::Kill { scope, mode, reason, by } => self.kill(scope, mode, reason, by).await,
             Request::Lift { kill, by } => self.lift(kill, by).await,
+            Request::Approvals => self.approvals().await,
+            Request::Explain { rollout } => self.explain(rollout).await,
+            Request::Answer { rollout, by, says } => self.take_answer(rollout, by, says).await,
             Request::Version => Ok(Response::Version { version: env!("CARGO_PKG_VERSION").into() }),
         }
     }
@@ -204,6 +261,59 @@ impl<S: Surroundings> Service<S> {
         }
     }
 
+    async fn approvals(&self) -> Result<Response, Stopped> {
+        let asks = |rollout: &&Rollout| {
+            let admission = &rollout.admission;
+            let request = admission.judged.as_ref().and_then(|judged| judged.request.as_ref());
+            let may = rollout.revert.is_none() && admission.rejected.is_none();
+            may && request.is_some_and(|request| !admission.covers(request.through_wave))
+        };
+        let views = move |core: &Core| {
+            core.state().open_rollouts().filter(asks).map(|rollout| view::rollout(core, rollout, true)).collect()
+        };
+        Ok(Response::Approvals { rollouts: self.orders.look(views).await? })
+    }
+
+    async fn explain(&self, id: RolloutId) -> Result<Response, Stopped> {
+        let (wanted, at) = (id.clone(), self.surroundings.wall());
+        let explained = self.orders.look(move |core| view::explain(core, &wanted, at)).await?;
+        Ok(match explained {
+            Some(explained) => Response::Explained(Box::new(explained)),
+            None => Response::Refused { message: Refusal::UnknownRollout(id).to_string() },
+        })
+    }
+
+    async fn take_answer(&self, rollout: RolloutId, by: String, says: Says) -> Result<Response, Stopped> {
+        let wanted = rollout.clone();
+        let plan = self
+            .orders
+            .look(move |core| core.state().rollouts.get(&wanted).map(|rollout| Arc::clone(&rollout.plan)))
+            .await?;
+        let Some(plan) = plan else {
+            return Ok(Response::Refused { message: Refusal::UnknownRollout(rollout).to_string() });
+        };
+        if let (Says::Approve { .. }, Err(message)) = (&says, self.is_as_planned(&plan)) {
+            return Ok(Response::Refused { message });
+        }
+        match meant(&plan, says) {
+            Ok(says) => self.order(Input::Answer(PersonsAnswer { rollout, by, says })).await,
+            Err(message) => Ok(Response::BadInput { message }),
+        }
+    }
+
+    /// An approval is void when the rules have changed since they were asked: the plan holds them as they were.
+    fn is_as_planned(&self, plan: &Plan) -> Result<(), String> {
+        let Some(planned) = &plan.safeguards else { return Ok(()) };
+        let pipeline = self.surroundings.pipeline(&plan.pipeline.name)?;
+        if pipeline.digest == plan.pipeline.digest && pipeline.safeguards == *planned {
+            return Ok(());
+        }
+        Err(format!(
+            "pipeline `{}` or one of its policies was changed after this rollout was planned; revert it and propose the change again",
+            plan.pipeline.name
+        ))
+    }
+
     async fn kill(&self, scope: KillScope, mode: KillMode, reason: String, by: String) -> Result<Response, Stopped> {
         let id = self.surroundings.kill_id();
         let kill = Kill { id: id.clone(), scope, mode, by, door: KillDoor::Cli, at: self.surroundings.wall(), reason };
@@ -244,6 +354,25 @@ impl<S: Surroundings> Service<S> {
         }
         self.order(Input::Lift { kill, by }).await
     }
+}
+
+/// What is said, with the wave's name resolved.
+fn meant(plan: &Plan, says: Says) -> Result<answer::Says, String> {
+    Ok(match says {
+        Says::Approve { digest, through, confirm } => {
+            let through_wave = through.map(|name| wave_index(plan, &name)).transpose()?;
+            answer::Says::Approve { digest, through_wave, confirm }
+        }
+        Says::Revoke {} => answer::Says::Revoke,
+        Says::Reject { reason } => answer::Says::Reject { reason },
+        Says::SignOff { environment } => answer::Says::SignOff { environment },
+    })
+}
+
+fn wave_index(plan: &Plan, name: &str) -> Result<usize, String> {
+    let known = || plan.waves.iter().map(|wave| format!("`{}`", wave.name)).collect::<Vec<_>>().join(", ");
+    let found = plan.waves.iter().position(|wave| wave.name == name);
+    found.ok_or_else(|| format!("the rollout has no wave `{name}`; its waves are {}", known()))
 }
 
 fn answer_of(result: Result<(), Refusal>) -> Response {

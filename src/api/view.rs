@@ -1,13 +1,17 @@
 //! What is shown of the state, as data: the command line draws it, `--json` prints it.
 
+use super::admission::{AdmissionView, Explanation};
+use super::reasons;
 use super::words::{self, Explained};
 use crate::daemon::core::Core;
+use crate::engine::admission;
 use crate::model::event::{Outcome, Settlement};
 use crate::model::ids::{CellId, KillId, RolloutId, TargetId};
-use crate::model::stack::{PreviewCounts, ResourceChange};
+use crate::model::preview::{PreviewCounts, ResourceChange};
 use crate::model::state::{KillState, LastHealth, Phase, Rollout, RolloutPhase, State, Target};
 use crate::model::time::Millis;
 use crate::model::verdict::{Reading, Verdict};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Everything, or one rollout.
@@ -71,6 +75,9 @@ pub struct RolloutView {
     pub health: Option<HealthView>,
     /// A stop order on it, in force.
     pub killed: Option<String>,
+    /// Guardrails and approvals; none: not judged yet.
+    #[serde(default)]
+    pub admission: Option<AdmissionView>,
 }
 
 /// One wave.
@@ -215,6 +222,7 @@ pub fn recorded(state: &State, rollout: &Rollout, full: bool) -> RolloutView {
             .kill_on(rollout)
             .filter(|_| !rollout.is_ended())
             .map(|k| format!("{} ({}) by {}", k.kill.id, k.kill.mode, k.kill.by)),
+        admission: super::admission::view(rollout, None),
     }
 }
 
@@ -289,4 +297,13 @@ fn target_view(rollout: &Rollout, id: &TargetId, full: bool) -> Option<TargetVie
         restore_point: target.restore_digest.as_ref().map(ToString::to_string),
         stuck,
     })
+}
+
+/// Why a rollout does not go on; none: there is none of that name.
+pub fn explain(core: &Core, id: &RolloutId, at: Timestamp) -> Option<Explanation> {
+    let state = core.state();
+    let rollout = state.rollouts.get(id)?;
+    let killed = recorded(state, rollout, false).killed;
+    let stalled = admission::stalled(state, rollout, at).iter().map(reasons::view).collect();
+    Some(super::admission::explain(rollout, killed, stalled, at))
 }

@@ -55,6 +55,10 @@ pub fn hold(hold: &Hold) -> Explained {
             ),
             "revert, then propose again and look at the new preview",
         ),
+        Hold::NotJudged { reason } => explained(
+            format!("the guardrails cannot judge the change: {reason}"),
+            "revert, mend the change set, propose again",
+        ),
         Hold::BakeInconclusive { wave, after, findings } => explained(
             format!("wave {} baked for {after} without evidence enough: {}", wave + 1, all(findings)),
             "mend the metrics and resume: it is looked at once more, and goes on if it passes; or revert",
@@ -86,6 +90,8 @@ pub fn revert(reason: &RevertReason) -> String {
         RevertReason::Killed { kill } => format!("kill {kill} says revert"),
         RevertReason::Requested { by } => format!("{by} asked for it"),
         RevertReason::PlanOnly => "it was only a plan".into(),
+        RevertReason::Denied => "the guardrails refuse it".into(),
+        RevertReason::Rejected { by, reason } => format!("{by} rejected it: {reason}"),
     }
 }
 

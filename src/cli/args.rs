@@ -52,18 +52,68 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Take a rollout back, last wave first
     Revert(OrderArgs),
+    /// Show what people are asked: scope, reasons, who can agree, and the command that does
+    Approvals(ShowArgs),
+    /// Agree to exactly what a digest covers
+    Approve(ApproveArgs),
+    /// Take an approval back, as long as it is not used
+    Revoke(RevokeArgs),
+    /// Say no: the rollout does not happen; what it touched goes back
+    Reject(RejectArgs),
+    /// Say that an environment is as it should be, where the next one waits for that
+    SignOff(SignOffArgs),
+    /// Say why a rollout does not go on, who can release it, and what would make it pass
+    Explain(ExplainArgs),
     /// Stop: everything, or one environment, region, cell, pipeline, agent or rollout
     Kill(KillArgs),
     /// Read a journal from its first record to its last: verify it, and tell what happened; needs no daemon
     Replay(ReplayArgs),
+    /// Policies in Cedar: test them with examples, prove what they hold back, print what they can ask
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Print the versions of this program and of the daemon
     Version,
+}
+
+/// `policy`
+#[derive(Clone, Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Ask policies about example requests, and compare the answers with those expected
+    #[command(after_help = POLICY_HELP)]
+    Test(PolicyTestArgs),
+    /// Prove for all requests that policies hold back what NEVER files describe, or show one that they let through
+    #[command(after_help = POLICY_HELP)]
+    Prove(ProveArgs),
+    /// Print what policies can ask, as a Cedar schema
+    Schema,
+}
+
+const POLICY_HELP: &str = "Exit codes: 0 as expected, or proven · 1 the solver failed or gave up · 2 a file is wrong · \
+3 not as expected, or let through";
+
+/// `policy test`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct PolicyTestArgs {
+    /// Files of examples, as `*.tests.yaml`; each names its policies
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `policy prove`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ProveArgs {
+    /// Policy files that are in force together
+    #[arg(required = true, value_name = "POLICIES")]
+    pub policies: Vec<PathBuf>,
+    /// Files whose `permit`s describe what must never be let through
+    #[arg(long, required = true, value_name = "FILE")]
+    pub never: Vec<PathBuf>,
 }
 
 /// `demo`
 #[derive(Clone, Debug, ClapArgs)]
 pub struct DemoArgs {
-    /// Only this scenario: healthy, bad-change or kill
+    /// Only this scenario: recreate, healthy, bad-change or kill
     #[arg(long, value_name = "NAME")]
     pub scenario: Option<String>,
     /// How fast the world turns: 60 shows a minute of it in a second; 0 waits for nothing
@@ -166,6 +216,79 @@ pub struct OrderArgs {
     /// In whose name [default: the local user]
     #[arg(long = "as", value_name = "NAME")]
     pub by: Option<String>,
+}
+
+/// `approvals`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ShowArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `approve`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ApproveArgs {
+    /// Which rollout
+    pub rollout: String,
+    /// What you looked at, as `wavegate approvals` shows it: at least twelve characters
+    #[arg(long, value_name = "DIGEST")]
+    pub digest: String,
+    /// Only up to this wave, by its name [default: all that are asked for]
+    #[arg(long, value_name = "WAVE")]
+    pub through: Option<String>,
+    /// What a destructive change does, repeated: "replaces 1 database"
+    #[arg(long, value_name = "WORDS")]
+    pub confirm: Option<String>,
+    /// In whose name [default: the local user]
+    #[arg(long = "as", value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `revoke`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct RevokeArgs {
+    /// Which rollout
+    pub rollout: String,
+    /// In whose name [default: the local user]
+    #[arg(long = "as", value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `reject`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct RejectArgs {
+    /// Which rollout
+    pub rollout: String,
+    /// Why: the agent is told, and the record keeps it
+    #[arg(long, value_name = "WORDS")]
+    pub reason: String,
+    /// In whose name [default: the local user]
+    #[arg(long = "as", value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `sign-off`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct SignOffArgs {
+    /// Which rollout
+    pub rollout: String,
+    /// Which environment is as it should be
+    #[arg(long, value_name = "NAME")]
+    pub environment: String,
+    /// In whose name [default: the local user]
+    #[arg(long = "as", value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `explain`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ExplainArgs {
+    /// Which rollout
+    pub rollout: String,
+    /// Print JSON: codes, numbers, the line of each rule, and what would satisfy it
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `resume`

@@ -87,3 +87,17 @@ pub fn odd(response: &Response) -> Exit {
     complain(&format!("the daemon answered something else: {response:?}; is it of the same release?"));
     Exit::Failed
 }
+
+/// Prints a value as one line of JSON.
+pub fn print_json<T: serde::Serialize>(value: &T) -> Exit {
+    match serde_json::to_string(value) {
+        Ok(text) => {
+            super::draw::say::say(&text);
+            Exit::Success
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Failed
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! `check`: every error of every pipeline file, in its place, with a fix.
+//! `check`: every error of every pipeline file and price book, in its place, with a fix.
 
 use super::args::CheckArgs;
 use super::call::complain;
@@ -6,9 +6,11 @@ use super::draw::say;
 use super::exit::Exit;
 use super::files::{self, FileError};
 use crate::config;
+use crate::engine::policy::Policies;
 use crate::model::document::Diagnostics;
 use crate::model::pipeline::check::select_cells;
 use crate::model::pipeline::{self, Pipeline};
+use crate::model::price_book::{self, PriceBook};
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -49,16 +51,38 @@ fn check_file(file: &Path, json: bool) -> bool {
             return false;
         }
     };
-    match pipeline::read::read(&shown, &bytes) {
-        Ok(pipeline) => {
-            say::say(&sound(&shown, &pipeline, json));
+    let words = match price_book::read::is_price_book(&bytes) {
+        true => price_book::read::read(&shown, &bytes)
+            .map(|book| sound_book(&shown, &book, json))
+            .map_err(|faults| vec![faults]),
+        false => check_pipeline(&shown, &bytes, file).map(|found| sound(&shown, &found, json)),
+    };
+    match words {
+        Ok(words) => {
+            say::say(&words);
             true
         }
         Err(faults) => {
-            report(&faults, json);
+            faults.iter().for_each(|faults| report(faults, json));
             false
         }
     }
+}
+
+/// The pipeline with its policies, which must type-check and be able to permit something.
+fn check_pipeline(shown: &str, bytes: &[u8], file: &Path) -> Result<Pipeline, Vec<Diagnostics>> {
+    let pipeline = pipeline::read::read_with(shown, bytes, &files::beside(file)).map_err(|faults| vec![faults])?;
+    Policies::compile(&pipeline.safeguards.policies)?;
+    Ok(pipeline)
+}
+
+fn sound_book(file: &str, book: &PriceBook, json: bool) -> String {
+    let count: usize = book.prices.values().map(Vec::len).sum();
+    if json {
+        return serde_json::json!({ "file": file, "ok": true, "price_book": book.dated, "prices": count }).to_string();
+    }
+    let types = book.prices.len();
+    format!("ok  {file}  price book of {}: {count} prices of {types} resource types, in {}", book.dated, book.currency)
 }
 
 fn unreadable(path: &Path, error: &FileError, json: bool) {
@@ -94,6 +118,7 @@ fn report(faults: &Diagnostics, json: bool) {
         for fault in &faults.all {
             say::say(&serde_json::json!({ "file": faults.file, "ok": false, "fault": fault }).to_string());
         }
+        faults.beside.iter().for_each(|other| report(other, json));
     } else if std::io::stderr().is_terminal() && !config::no_color() {
         eprintln!("{}\n", faults.coloured());
     } else {

@@ -4,6 +4,7 @@
 //! Text of agents and of the provider goes through [`one_line`] or [`quoted`]: it can neither move the cursor nor look like a line of
 //! ours (S21).
 
+pub mod admission;
 pub mod say;
 mod screen;
 
@@ -12,6 +13,7 @@ pub use screen::Screen;
 use crate::api::view::{RolloutView, TargetView, WaveView};
 use crate::api::words;
 use crate::config;
+use crate::model::decision::Decision;
 use crate::model::event::Outcome;
 use crate::model::pipeline::{Comparison, Threshold};
 use crate::model::time::Millis;
@@ -89,6 +91,7 @@ pub fn rollout(view: &RolloutView, paint: Paint) -> Vec<String> {
     let width = view.waves.iter().map(|w| w.name.chars().count()).max().unwrap_or(0);
     lines.extend(view.waves.iter().map(|wave| wave_line(wave, width, paint)));
     lines.extend(health_lines(view, paint));
+    lines.extend(admission::lines(view, paint));
     lines.extend(reasons(view, paint));
     lines
 }
@@ -98,12 +101,31 @@ pub fn state(view: &RolloutView, paint: Paint) -> String {
     match (view.outcome, &view.killed, &view.hold) {
         (Some(Outcome::Succeeded), ..) => paint.good("succeeded"),
         (Some(Outcome::Reverted), ..) => paint.busy("reverted"),
+        (Some(Outcome::Cancelled), ..) if is_denied(view) => paint.bad("refused"),
         (Some(Outcome::Cancelled), ..) => paint.busy("cancelled"),
         (Some(Outcome::Stuck), ..) => paint.bad("stuck"),
         (None, Some(_), _) => paint.bad(&format!("{}, killed", view.phase)),
         (None, None, Some(_)) => paint.bad(&format!("{}, held", view.phase)),
+        (None, None, None) if asks_people(view) => paint.busy(&format!("{}, asks people", view.phase)),
+        (None, None, None) if waits(view) => paint.busy(&format!("{}, waits", view.phase)),
         (None, None, None) => paint.busy(&view.phase),
     }
+}
+
+/// The guardrails do not let it happen, whoever agrees.
+pub fn is_denied(view: &RolloutView) -> bool {
+    view.admission.as_ref().is_some_and(|admission| admission.decision == Decision::Deny)
+}
+
+/// People must agree before it goes on, and too few have.
+pub fn asks_people(view: &RolloutView) -> bool {
+    let request = view.admission.as_ref().and_then(|admission| admission.request.as_ref());
+    let before = matches!(view.phase.as_str(), "previewing" | "baking");
+    before && request.is_some_and(|request| request.wanting.is_some())
+}
+
+fn waits(view: &RolloutView) -> bool {
+    view.admission.as_ref().is_some_and(|admission| admission.decision == Decision::Wait)
 }
 
 fn wave_line(wave: &WaveView, width: usize, paint: Paint) -> String {

@@ -12,7 +12,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line, a file or a document is wrong; nothing was recorded.
     BadUsage = 2,
-    /// The daemon does not take the order; nothing was recorded. Or a rollout that was waited for is held.
+    /// The daemon does not take the order; nothing was recorded. Or a rollout that was waited for is held, asks people,
+    /// or is refused by the guardrails.
     Refused = 3,
     /// The rollout was reverted, or cancelled before it touched anything.
     Reverted = 4,

@@ -47,7 +47,14 @@ pub fn read_bounded(path: &Path) -> Result<Vec<u8>, FileError> {
     if bytes.len() > SIZE_MAX { Err(FileError::TooLarge { path: path.to_owned() }) } else { Ok(bytes) }
 }
 
-/// The pipeline files of a folder, by name; a file is itself.
+/// Reads files beside `path`, by names relative to its folder; the error is for people. Whoever asks has made sure that a name does
+/// not lead out of the folder.
+pub fn beside(path: &Path) -> impl Fn(&str) -> Result<Vec<u8>, String> + use<> {
+    let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+    move |name| read_bounded(&folder.join(name)).map_err(|error| error.to_string())
+}
+
+/// The YAML files of a folder, by name; a file is itself. Price books are among them.
 ///
 /// # Errors
 /// [`FileError`].

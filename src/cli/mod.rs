@@ -1,5 +1,6 @@
 //! The command line: one file a command. Exit codes are in [`exit`].
 
+pub mod approvals;
 pub mod args;
 pub mod call;
 pub mod check;
@@ -10,6 +11,7 @@ pub mod files;
 pub mod kill;
 pub mod orders;
 pub mod plan;
+pub mod policy;
 pub mod propose;
 pub mod replay;
 pub mod schema;
@@ -36,7 +38,14 @@ pub fn run(args: Args) -> Exit {
         Command::Pause(args) => orders::pause(&common, &args),
         Command::Resume(args) => orders::resume(&common, &args),
         Command::Revert(args) => orders::revert(&common, &args),
+        Command::Approvals(args) => approvals::list(&common, &args),
+        Command::Approve(args) => approvals::approve(&common, &args),
+        Command::Revoke(args) => approvals::revoke(&common, &args),
+        Command::Reject(args) => approvals::reject(&common, &args),
+        Command::SignOff(args) => approvals::sign_off(&common, &args),
+        Command::Explain(args) => approvals::explain(&common, &args),
         Command::Kill(args) => kill::run(&common, &args),
+        Command::Policy(command) => policy::run(&command),
         Command::Version => orders::version(&common),
     }
 }

@@ -10,7 +10,8 @@ pub use look::look;
 
 use super::args::{Common, PlanArgs};
 use super::call::{complain, runtime};
-use super::draw::{one_line, quoted, say};
+use super::draw::admission::found;
+use super::draw::{Paint, is_denied, one_line, quoted, say};
 use super::exit::Exit;
 use super::{propose, serve};
 use crate::api::view::RolloutView;
@@ -18,8 +19,9 @@ use crate::api::{service, words};
 use crate::cloud::aws::{Aws, AwsOptions};
 use crate::daemon::clock::Clock;
 use crate::engine::planner;
+use crate::model::decision::Decision;
 use crate::model::plan::Plan;
-use crate::model::stack::{PreviewCounts, Replacement, ResourceAction, ResourceChange};
+use crate::model::preview::{PreviewCounts, Replacement, ResourceAction, ResourceChange};
 use comfy_table::{Table, presets};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,7 +84,7 @@ fn print(view: &RolloutView, json: bool) -> Exit {
     } else {
         say::say_all(&text(view));
     }
-    if view.hold.is_some() { Exit::Refused } else { Exit::Success }
+    if view.hold.is_some() || is_denied(view) { Exit::Refused } else { Exit::Success }
 }
 
 /// The plan in lines.
@@ -95,6 +97,7 @@ pub fn text(view: &RolloutView) -> Vec<String> {
     lines.push(table(view).to_string());
     lines.extend(notable(view));
     lines.extend(totals(view));
+    lines.extend(judgement(view));
     match &view.hold {
         Some(hold) => {
             lines.extend([format!("It would not start: {}", one_line(&hold.why)), format!("next: {}", hold.next)])
@@ -144,6 +147,19 @@ fn table(view: &RolloutView) -> Table {
     table
 }
 
+/// What the guardrails say, and what would satisfy them.
+fn judgement(view: &RolloutView) -> Vec<String> {
+    let Some(admission) = &view.admission else { return Vec::new() };
+    let first = match (admission.decision, &admission.request) {
+        (Decision::Deny, _) => "The guardrails refuse it:".to_owned(),
+        (_, Some(request)) => format!("It would ask for {} first:", request.asks),
+        _ => return vec!["No guardrail stands in its way, and nobody is asked.".into()],
+    };
+    let mut lines = vec![first, format!("  it {}", one_line(&admission.scope))];
+    lines.extend(found(admission, Paint::of_stdout()));
+    lines
+}
+
 /// Replaced and removed resources by name: what a person must not miss. The same change in several targets is one line.
 fn notable(view: &RolloutView) -> Vec<String> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -168,7 +184,7 @@ fn notable(view: &RolloutView) -> Vec<String> {
         .collect()
 }
 
-/// As [`crate::model::stack::Preview::counts`] counts: what is not known to be harmless is named.
+/// As [`crate::model::preview::Preview::counts`] counts: what is not known to be harmless is named.
 fn danger(change: &ResourceChange) -> Option<&'static str> {
     match (&change.action, &change.replacement) {
         (ResourceAction::Remove, _) => Some("removes"),

@@ -13,13 +13,17 @@ use crate::daemon::core::Core;
 use crate::daemon::driver::{Driver, Orders};
 use crate::daemon::{kill_file, leader};
 use crate::engine::decide::Input;
+use crate::engine::policy::Policies;
 use crate::journal::JournalError;
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 use crate::model::ids::{KillId, RolloutId};
 use crate::model::pipeline::{self, Pipeline};
+use crate::model::price_book::read::is_price_book;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
 
 /// `wavegate serve`
 pub fn run(common: &Common, args: &ServeArgs) -> Exit {
@@ -37,9 +41,15 @@ pub fn run(common: &Common, args: &ServeArgs) -> Exit {
 fn log_to_stderr(json: bool) {
     let filter = config::log_filter().unwrap_or_else(|| "wavegate=info,warn".into());
     let filter = tracing_subscriber::EnvFilter::new(filter);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = if json { lines.json().boxed() } else { lines.boxed() };
     // A second subscriber in one process would be a defect; the first one goes on logging then.
-    let _ = if json { log.json().try_init() } else { log.try_init() };
+    let _ = tracing_subscriber::registry().with(filter).with(lines.with_filter(filter_fn(may_be_logged))).try_init();
+}
+
+/// INVARIANT: S20. Below `info` the libraries write down whole answers of the provider, property values and all.
+fn may_be_logged(what: &tracing::Metadata<'_>) -> bool {
+    *what.level() <= tracing::Level::INFO || what.target().starts_with("wavegate")
 }
 
 async fn serve(dir: &Path, pipelines: &Path) -> Exit {
@@ -172,8 +182,11 @@ pub fn find_pipeline(folder: &Path, name: &str) -> Result<Pipeline, String> {
     for file in files {
         let shown = file.display().to_string();
         let bytes = files::read_bounded(&file).map_err(|e| e.to_string())?;
-        match pipeline::read::read(&shown, &bytes) {
-            Ok(pipeline) if pipeline.name == name => return Ok(pipeline),
+        if is_price_book(&bytes) {
+            continue;
+        }
+        match pipeline::read::read_with(&shown, &bytes, &files::beside(&file)) {
+            Ok(pipeline) if pipeline.name == name => return with_sound_policies(pipeline),
             Ok(pipeline) => known.push(format!("`{}`", pipeline.name)),
             Err(diagnostics) => broken.push((file, diagnostics)),
         }
@@ -184,6 +197,17 @@ pub fn find_pipeline(folder: &Path, name: &str) -> Result<Pipeline, String> {
         Some((_, diagnostics)) => Err(format!("no sound pipeline `{name}` in `{}`:\n{diagnostics}", folder.display())),
         None => {
             Err(format!("there is no pipeline `{name}` in `{}`; there are: {}", folder.display(), known.join(", ")))
+        }
+    }
+}
+
+/// A pipeline whose policies nobody can read is no pipeline to go through.
+fn with_sound_policies(pipeline: Pipeline) -> Result<Pipeline, String> {
+    match Policies::compile(&pipeline.safeguards.policies) {
+        Ok(_) => Ok(pipeline),
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Err(format!("the policies of pipeline `{}` are not sound:\n{}", pipeline.name, faults.join("\n")))
         }
     }
 }

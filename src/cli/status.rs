@@ -1,7 +1,7 @@
 //! `status`: how rollouts stand.
 
 use super::args::{Common, StatusArgs};
-use super::call::{ask_once, odd};
+use super::call::{self, ask_once, odd};
 use super::draw::{self, Paint, say};
 use super::exit::Exit;
 use crate::api::service::{Request, Response};
@@ -21,19 +21,9 @@ pub fn run(common: &Common, args: &StatusArgs) -> Exit {
 }
 
 fn print_json(view: &StatusView, one: bool) -> Exit {
-    let text = match view.rollouts.first() {
-        Some(rollout) if one => serde_json::to_string(rollout),
-        _ => serde_json::to_string(view),
-    };
-    match text {
-        Ok(text) => {
-            say::say(&text);
-            Exit::Success
-        }
-        Err(error) => {
-            super::call::complain(&error.to_string());
-            Exit::Failed
-        }
+    match view.rollouts.first() {
+        Some(rollout) if one => call::print_json(rollout),
+        _ => call::print_json(view),
     }
 }
 

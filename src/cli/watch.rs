@@ -83,16 +83,17 @@ async fn look(client: &mut Client, rollout: &RolloutId) -> Result<RolloutView, E
     }
 }
 
-/// Held or killed, with nothing in flight and nothing on its way back. What is only watched or prepared does not count as moving.
+/// Held, killed or asking people, with nothing in flight and nothing on its way back. What is only watched or prepared does not count as moving.
 fn is_stopped(view: &RolloutView) -> bool {
     let moves = |state: &str| matches!(state, "intended" | "running" | "proving");
     let moving = view.phase == "reverting" || view.waves.iter().flat_map(|w| &w.targets).any(|t| moves(&t.state));
-    (view.hold.is_some() || view.killed.is_some()) && !moving
+    (view.hold.is_some() || view.killed.is_some() || draw::asks_people(view)) && !moving
 }
 
 fn ended(view: &RolloutView, stopped: bool) -> Option<Exit> {
     match (view.outcome, view.killed.is_some()) {
         (Some(Outcome::Succeeded), _) => Some(Exit::Success),
+        (Some(Outcome::Cancelled), _) if draw::is_denied(view) => Some(Exit::Refused),
         (Some(Outcome::Reverted | Outcome::Cancelled), _) => Some(Exit::Reverted),
         (Some(Outcome::Stuck), _) => Some(Exit::Stuck),
         (None, true) if stopped => Some(Exit::Killed),

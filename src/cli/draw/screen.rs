@@ -1,6 +1,6 @@
 //! The live view: one picture that is drawn over and over; where there is no terminal, one plain line for each change.
 
-use super::{Paint, reasons, rollout, say, state, wave_count};
+use super::{Paint, admission, reasons, rollout, say, state, wave_count};
 use crate::api::view::RolloutView;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
@@ -57,7 +57,8 @@ impl Screen {
     }
 
     fn say_change(&mut self, view: &RolloutView) {
-        let now = (plain_line(view), reasons(view, Paint::Plain));
+        let why = [admission::lines(view, Paint::Plain), reasons(view, Paint::Plain)].concat();
+        let now = (plain_line(view), why);
         let (line, why) = match &self.said {
             Some((line, why)) => (*line != now.0, *why != now.1),
             None => (true, true),

@@ -55,9 +55,9 @@ async fn a_person_sees_whom_it_reaches_and_what_is_replaced_and_removed() {
     assert_untouched(&world, &plan);
     let lines = text(&view);
     let has = |wanted: &str| assert!(lines.iter().any(|l| l == wanted), "{wanted}\nis not in\n{}", lines.join("\n"));
-    has("In all: 12 stacks in 12 cells over 3 waves; 12 resources added, 0 modified, 12 replaced, 12 removed.");
+    has("In all: 12 stacks in 12 cells over 3 waves; 12 resources added, 0 modified, 12 replaced, 24 removed.");
     has(
-        "It reaches 12 cells that serve 100% of production traffic; it replaces 12 resources and removes 12 resources.",
+        "It reaches 12 cells that serve 100% of production traffic; it replaces 12 resources and removes 24 resources.",
     );
     assert!(lines.iter().any(|l| l.starts_with("removes: Placed (AWS::SNS::Topic") && l.contains("in 12 targets: ")));
     assert!(lines.iter().any(|l| l.starts_with("replaces: Orders (AWS::SQS::Queue") && l.contains(" and 6 more")));
@@ -83,7 +83,7 @@ async fn an_interrupted_look_cleans_up_and_shows_no_half_of_a_plan() {
         match looked(&world, &plan, stop).await {
             // It was done before.
             Ok(view) => {
-                assert_eq!(view.waves.iter().flat_map(|w| &w.targets).filter(|t| t.changes.len() == 3).count(), 12)
+                assert_eq!(view.waves.iter().flat_map(|w| &w.targets).filter(|t| t.changes.len() == 4).count(), 12)
             }
             Err(error) => {
                 assert!(error.starts_with("interrupted; no resource was changed"), "after {after_ms} ms: {error}");
