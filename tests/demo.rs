@@ -23,7 +23,7 @@ fn every_scenario_goes_as_told_whatever_the_seed() {
         let out = demo(&["--seed", &seed.to_string()]);
         let text = String::from_utf8(out.stdout).unwrap();
         assert!(out.status.success(), "seed {seed}: {text}");
-        assert_eq!(text.matches('✓').count(), 3, "seed {seed}: {text}");
+        assert_eq!(text.matches('✓').count(), 4, "seed {seed}: {text}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! `demo`: the real engine, journal and executor at work over the embedded world. Only the cloud is embedded; time is virtual, and goes
 //! as fast as `--speed` says.
 
+mod recreate;
 mod scenario;
 mod stage;
 
@@ -18,7 +19,9 @@ pub fn run(args: &DemoArgs) -> Exit {
         Some(name) => match Scenario::ALL.into_iter().find(|s| s.name() == name) {
             Some(scenario) => vec![scenario],
             None => {
-                complain(&format!("there is no scenario `{name}`; there are `healthy`, `bad-change` and `kill`"));
+                complain(&format!(
+                    "there is no scenario `{name}`; there are `recreate`, `healthy`, `bad-change` and `kill`"
+                ));
                 return Exit::BadUsage;
             }
         },

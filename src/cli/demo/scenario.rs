@@ -24,6 +24,8 @@ const PATIENCE: u32 = 345_600;
 /// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
+    /// An agent wants to delete production and to create it again.
+    Recreate,
     /// A good change goes through its waves.
     Healthy,
     /// A bad one is caught in the second wave's bake.
@@ -45,11 +47,12 @@ pub struct Ending {
 
 impl Scenario {
     /// In the order in which they are played.
-    pub const ALL: [Self; 3] = [Self::Healthy, Self::BadChange, Self::Kill];
+    pub const ALL: [Self; 4] = [Self::Recreate, Self::Healthy, Self::BadChange, Self::Kill];
 
     /// As `--scenario` says it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Recreate => "recreate",
             Self::Healthy => "healthy",
             Self::BadChange => "bad-change",
             Self::Kill => "kill",
@@ -59,15 +62,20 @@ impl Scenario {
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Healthy => "1. A healthy change",
-            Self::BadChange => "2. A bad change",
-            Self::Kill => "3. The kill switch",
+            Self::Recreate => "1. “Delete and recreate the environment”",
+            Self::Healthy => "2. A healthy change",
+            Self::BadChange => "3. A bad change",
+            Self::Kill => "4. The kill switch",
         }
     }
 
     /// What is going to happen.
     pub fn story(self) -> &'static str {
         match self {
+            Self::Recreate => {
+                "An agent decides that production is best mended by deleting it. It says that this is safe, and that it has been approved. \
+                 What counts is what CloudFormation says that would happen."
+            }
             Self::Healthy => {
                 "An agent proposes a release. It goes to one cell, is watched, goes to three more, is watched, and then to the rest."
             }
@@ -84,19 +92,35 @@ impl Scenario {
     /// The change set.
     pub fn change_set(self) -> &'static str {
         match self {
+            Self::Recreate => include_str!("recreate.yaml"),
             Self::Healthy => include_str!("healthy.yaml"),
             Self::BadChange => include_str!("bad.yaml"),
             Self::Kill => include_str!("kill.yaml"),
         }
     }
 
+    /// The change set that follows once the first one has ended.
+    pub fn second_change_set(self) -> Option<&'static str> {
+        (self == Self::Recreate).then_some(include_str!("tune.yaml"))
+    }
+
     /// Plays it: what people do, and then whether it went as told.
-    pub async fn script(self, orders: &Orders, world: &SimWorld, plan: Plan) -> Result<Ending, String> {
+    pub async fn script(
+        self,
+        orders: &Orders,
+        world: &SimWorld,
+        plan: Plan,
+        second: Option<Plan>,
+    ) -> Result<Ending, String> {
         let digest = plan.digest().map_err(|e| e.to_string())?;
         let plan = Arc::new(plan);
         let house = House { orders, world, before: contents(world, &plan), plan: Arc::clone(&plan) };
         order(orders, Input::Propose { plan, digest, by: "demo".into() }).await?;
         match self {
+            Self::Recreate => {
+                let second = second.ok_or("the second change set is missing")?;
+                super::recreate::play(&house, second).await
+            }
             Self::Healthy => healthy(&house).await,
             Self::BadChange => bad_change(&house).await,
             Self::Kill => kill(&house).await,
@@ -105,35 +129,42 @@ impl Scenario {
 }
 
 /// What a scenario plays in.
-struct House<'a> {
-    orders: &'a Orders,
-    world: &'a SimWorld,
-    plan: Arc<Plan>,
+pub struct House<'a> {
+    /// To the daemon.
+    pub orders: &'a Orders,
+    /// The embedded world.
+    pub world: &'a SimWorld,
+    /// What is rolled out.
+    pub plan: Arc<Plan>,
     /// Every stack's content before anything happened.
-    before: BTreeMap<TargetId, Digest>,
+    pub before: BTreeMap<TargetId, Digest>,
 }
 
 impl House<'_> {
     /// How many stacks have the template, parameters and tags that they had before, by a look at the world itself.
-    fn as_before(&self) -> usize {
+    pub fn as_before(&self) -> usize {
         let now = contents(self.world, &self.plan);
         self.before.iter().filter(|(id, before)| now.get(*id) == Some(before)).count()
     }
 
     /// How many stacks hold the change's template, byte by byte.
-    fn with_the_change(&self) -> usize {
+    pub fn with_the_change(&self) -> usize {
         let holds = |body: &str| self.plan.templates.values().any(|t| t.body() == body);
         let targets = self.plan.targets.values();
         targets.filter(|t| self.world.stack(&t.scope, &t.stack).is_some_and(|s| holds(s.template.body()))).count()
     }
 
-    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Rollout) -> T + Send + 'static) -> Result<T, String> {
-        let found = self.orders.look(|core| core.state().rollouts.values().next().map(look)).await;
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Rollout) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let id = self.plan.rollout.clone();
+        let found = self.orders.look(move |core| core.state().rollouts.get(&id).map(look)).await;
         found.map_err(|e| e.to_string())?.ok_or_else(|| "the rollout is not on record".to_owned())
     }
 
     /// The journal, read back from the disk.
-    async fn journal(&self) -> Result<Vec<(Timestamp, Event)>, String> {
+    pub async fn journal(&self) -> Result<Vec<(Timestamp, Event)>, String> {
         let entries = self.orders.look(|core| core.journal().entries_after(Seq(0), usize::MAX)).await;
         let entries = entries.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
         Ok(entries.into_iter().map(|entry| (entry.at, entry.event)).collect())
@@ -148,11 +179,11 @@ fn contents(world: &SimWorld, plan: &Plan) -> BTreeMap<TargetId, Digest> {
     plan.targets.keys().filter_map(|id| Some((id.clone(), content(id)?))).collect()
 }
 
-async fn order(orders: &Orders, input: Input) -> Result<(), String> {
+pub async fn order(orders: &Orders, input: Input) -> Result<(), String> {
     orders.input(input).await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
-async fn until(orders: &Orders, fits: impl Fn(&Core) -> bool + Clone + Send + 'static) -> Result<(), String> {
+pub async fn until(orders: &Orders, fits: impl Fn(&Core) -> bool + Clone + Send + 'static) -> Result<(), String> {
     for _ in 0..PATIENCE {
         if orders.look(fits.clone()).await.map_err(|e| e.to_string())? {
             return Ok(());
@@ -162,7 +193,7 @@ async fn until(orders: &Orders, fits: impl Fn(&Core) -> bool + Clone + Send + 's
     Err("the scenario does not come to its end".into())
 }
 
-async fn until_ended(house: &House<'_>) -> Result<Option<Outcome>, String> {
+pub async fn until_ended(house: &House<'_>) -> Result<Option<Outcome>, String> {
     until(house.orders, |core| core.state().rollouts.values().all(Rollout::is_ended)).await?;
     house.look(Rollout::outcome).await
 }

@@ -1,7 +1,9 @@
 //! A stage for one scenario: a fresh embedded world, a fresh state directory, and a daemon in between.
 
 use super::scenario::{Ending, Scenario};
+use crate::api::view::RolloutView;
 use crate::api::{service, view};
+use crate::cli::approvals;
 use crate::cli::args::DemoArgs;
 use crate::cli::draw::{Screen, say};
 use crate::cli::plan::interrupted;
@@ -12,12 +14,13 @@ use crate::daemon::core::Core;
 use crate::daemon::driver::Driver;
 use crate::engine::planner;
 use crate::journal::Journal;
+use crate::model::event::{Event, Outcome};
 use crate::model::ids::RolloutId;
 use crate::model::pipeline::{self, Pipeline};
 use crate::model::plan::Plan;
 use crate::model::time::Now;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,7 +87,8 @@ impl Stage {
     async fn perform(self) -> Result<Ending, String> {
         let start = start_of_demo();
         let world = self.world(start)?;
-        let plan = self.plan(start)?;
+        let plan = self.plan(self.scenario.change_set(), "1", start)?;
+        let second = self.scenario.second_change_set().map(|text| self.plan(text, "2", start)).transpose()?;
         if !self.json {
             say::say(&format!("── {} ──\n{}", self.scenario.title(), self.scenario.story()));
             let kept = if self.dir.keep { "kept" } else { "removed at the end; `--keep` keeps it" };
@@ -93,8 +97,8 @@ impl Stage {
         let core = open(&self.dir.path, Clock::world(start).now())?;
         let (driver, orders) = Driver::new(core, Arc::new(world.clone()), Clock::world(start), None);
         let mut show = Show {
-            id: plan.rollout.clone(),
-            screen: Some(Screen::default()),
+            screen: Screen::default(),
+            finished: BTreeSet::new(),
             last: Duration::ZERO,
             speed: self.speed,
             json: self.json,
@@ -103,7 +107,7 @@ impl Stage {
         let script = async {
             // Interrupted, it ends in order too, and the state directory is removed.
             let ending = tokio::select! {
-                ending = self.scenario.script(&orders, &world, plan) => ending,
+                ending = self.scenario.script(&orders, &world, plan, second) => ending,
                 () = interrupted() => Err("interrupted: the demo ends here".into()),
             };
             orders.stop().await;
@@ -129,10 +133,10 @@ impl Stage {
         Ok(world)
     }
 
-    fn plan(&self, now: Timestamp) -> Result<Plan, String> {
+    fn plan(&self, change_set: &str, nth: &str, now: Timestamp) -> Result<Plan, String> {
         let templates = TEMPLATES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let admitted = service::admit("demo/change.yaml", self.scenario.change_set(), &templates)?;
-        let rollout = RolloutId::new(format!("r-demo-{}", self.scenario.name()));
+        let admitted = service::admit("demo/change.yaml", change_set, &templates)?;
+        let rollout = RolloutId::new(format!("r-demo-{}-{nth}", self.scenario.name()));
         planner::plan(&admitted, &self.pipeline, rollout, false, now).map_err(|e| service::plan_errors(&e))
     }
 }
@@ -150,9 +154,9 @@ fn open(dir: &Path, now: Now) -> Result<Core, String> {
 
 /// Draws each turn, at the pace that was asked for.
 struct Show {
-    id: RolloutId,
-    /// None once the last picture is left standing.
-    screen: Option<Screen>,
+    screen: Screen,
+    /// Rollouts whose last picture is left standing.
+    finished: BTreeSet<RolloutId>,
     last: Duration,
     speed: f64,
     json: bool,
@@ -165,7 +169,7 @@ impl Show {
             true => fresh.iter().for_each(|event| {
                 say::say(&serde_json::json!({ "at": now.wall.to_string(), "event": event }).to_string());
             }),
-            false => self.draw(core),
+            false => self.draw(core, &fresh, now),
         }
         let passed = now.monotonic.saturating_sub(self.last);
         self.last = now.monotonic;
@@ -175,13 +179,46 @@ impl Show {
         }
     }
 
-    fn draw(&mut self, core: &Core) {
-        let Some(rollout) = core.state().rollouts.get(&self.id) else { return };
-        let view = view::rollout(core, rollout, false);
-        if !rollout.is_ended() {
-            self.screen.iter_mut().for_each(|screen| screen.show(&view));
-        } else if let Some(mut screen) = self.screen.take() {
-            screen.finish(&view);
+    fn draw(&mut self, core: &Core, fresh: &[Event], now: Now) {
+        for rollout in core.state().rollouts.values() {
+            let id = &rollout.plan.rollout;
+            if self.finished.contains(id) {
+                continue;
+            }
+            let view = view::rollout(core, rollout, false);
+            match rollout.is_ended() {
+                false => self.screen.show(&view),
+                true => {
+                    self.finished.insert(id.clone());
+                    self.screen.finish(&view);
+                }
+            }
+            fresh
+                .iter()
+                .filter(|event| event.rollout() == Some(id))
+                .for_each(|event| self.tell(core, event, &view, now));
         }
+    }
+
+    /// What people see and what the agent is told, where a change does not simply pass.
+    fn tell(&mut self, core: &Core, event: &Event, view: &RolloutView, now: Now) {
+        let said = match event {
+            Event::GuardrailsJudged { judged, .. } if judged.request.is_some() => {
+                format!("People are asked (`wavegate approvals`):\n{}", approvals::asked(view))
+            }
+            Event::ApprovalRefused { by, why, .. } => format!("{} tries to approve it: {why}", by.name),
+            Event::ApprovalRejected { by, reason, .. } => format!("{} rejects it: {reason}", by.name),
+            Event::RolloutEnded { rollout, outcome: Outcome::Cancelled } => {
+                match view::explain(core, rollout, now.wall) {
+                    Some(explained) => format!("The agent is told:\n{}", approvals::told(&explained)),
+                    None => return,
+                }
+            }
+            _ => return,
+        };
+        if !self.finished.contains(&view.rollout) {
+            self.screen.finish(view);
+        }
+        say::say(&said);
     }
 }
