@@ -23,6 +23,8 @@ mod bounds;
 mod check;
 #[path = "../tests/model/configurations.rs"]
 mod configurations;
+#[path = "../tests/model/consent.rs"]
+mod consent;
 #[path = "../tests/model/daemon.rs"]
 mod daemon;
 #[path = "../tests/model/fixture.rs"]

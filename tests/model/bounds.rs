@@ -3,9 +3,26 @@
 use std::hash::{Hash, Hasher};
 use wavegate::model::halt::KillMode;
 
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// One rollout that asks nobody.
+    Plain,
+    /// One that asks two people.
+    Asked,
+    /// Two side by side, of which one failure domain at a time may be in motion.
+    Shared,
+}
+
 /// How often each thing may happen that nobody can forbid: what bounds the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
+    /// What is checked.
+    pub shape: Shape,
+    /// Answers of people that count.
+    pub answers: u8,
+    /// Hours that pass.
+    pub hours: u8,
     /// Times that another daemon takes the lead.
     pub grants: u8,
     /// Times that a daemon dies, at rest or in the middle of a step.
@@ -44,6 +61,9 @@ pub struct Bounds {
 impl Bounds {
     /// Nothing goes wrong, and nobody does anything.
     pub const CALM: Self = Self {
+        shape: Shape::Plain,
+        answers: 0,
+        hours: 0,
         grants: 0,
         crashes: 0,
         kills: 0,
@@ -67,8 +87,21 @@ impl Bounds {
 impl Hash for Bounds {
     fn hash<H: Hasher>(&self, into: &mut H) {
         let Self {
-            grants, crashes, kills, orders, lost, throttled, failures, rollback_failures, edits, alarms, ..
+            grants,
+            crashes,
+            kills,
+            orders,
+            lost,
+            throttled,
+            failures,
+            rollback_failures,
+            edits,
+            alarms,
+            answers,
+            hours,
+            ..
         } = *self;
         into.write(&[grants, crashes, kills, orders, lost, throttled, failures, rollback_failures, edits, alarms]);
+        into.write(&[answers, hours]);
     }
 }

@@ -1,7 +1,7 @@
 //! Which bounds are checked where. Budgets multiply, so that several models with a few kinds of trouble each reach deeper than one
 //! with all kinds.
 
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, Shape};
 use wavegate::model::halt::KillMode;
 
 /// A model to check.
@@ -30,6 +30,7 @@ const fn all(name: &'static str, what: &'static str, bounds: Bounds) -> Configur
 pub const TEST: &[Configuration] = &[
     all("crash", "a crash, a takeover", Bounds { grants: 1, crashes: 1, ..Bounds::CALM }),
     all("health", "a change of the alarm", Bounds { alarms: 1, ..Bounds::CALM }),
+    all("asked", "two people", Bounds { shape: Shape::Asked, answers: 2, ..Bounds::CALM }),
 ];
 
 /// In continuous integration.
@@ -58,6 +59,22 @@ pub const CI: &[Configuration] = &[
         "a deposed daemon goes on",
         Bounds { zombies: true, grants: 1, kills: 1, modes: &[KillMode::Halt], ..Bounds::CALM },
     ),
+    all(
+        "people",
+        "two people must agree, two hours pass",
+        Bounds { shape: Shape::Asked, answers: 4, hours: 2, ..Bounds::CALM },
+    ),
+    all(
+        "people over",
+        "two people must agree, a takeover, a crash",
+        Bounds { shape: Shape::Asked, answers: 3, grants: 1, crashes: 1, ..Bounds::CALM },
+    ),
+    all(
+        "side by side",
+        "two rollouts, an alarm, a failure",
+        Bounds { shape: Shape::Shared, alarms: 1, failures: 1, ..Bounds::CALM },
+    ),
+    all("side by side over", "two rollouts, a takeover", Bounds { shape: Shape::Shared, grants: 1, ..Bounds::CALM }),
 ];
 
 /// By hand, in a quarter of an hour.
@@ -114,6 +131,10 @@ pub fn parse(text: &str) -> Option<Bounds> {
             "edits" => bounds.edits = number,
             "drifts" => bounds.drifts = true,
             "alarms" => bounds.alarms = number,
+            "asked" => bounds.shape = Shape::Asked,
+            "shared" => bounds.shape = Shape::Shared,
+            "answers" => bounds.answers = number,
+            "hours" => bounds.hours = number,
             "slow" => bounds.slow_creates = true,
             "zombies" => bounds.zombies = true,
             "follow" => bounds.follow = number.into(),

@@ -3,7 +3,8 @@
 //!
 //! Plain reads, and the making of change sets, are answered at once. Every other call becomes a [`Message`].
 
-use crate::fixture::{AT, MAX_BAKE, STACKS, fixture, number, target_number};
+use crate::bounds::Shape;
+use crate::fixture::{MAX_BAKE, STACKS, fixture, number, target_number};
 use crate::machine::World;
 use crate::network::{Letter, Message, Stage, Wire};
 use crate::properties::{self, Broken};
@@ -19,8 +20,7 @@ use wavegate::guard::{self, Guard};
 use wavegate::model::event::{Direction, Event};
 use wavegate::model::halt::Hold;
 use wavegate::model::ids::{Epoch, KillId};
-use wavegate::model::plan::Plan;
-use wavegate::model::state::State;
+use wavegate::model::state::{Admission, State};
 use wavegate::model::time::{Millis, Now};
 
 /// Rounds after which deciding is called a livelock; the longest that is needed is about ten.
@@ -50,15 +50,18 @@ impl Memory {
     }
 
     fn hash_target(&self, n: usize) -> u64 {
-        self.state.rollouts.values().next().map_or(0, |r| hash_of(&r.targets.get(&fixture().ids[n])))
+        let id = &fixture().ids[n];
+        self.state.rollouts.values().find_map(|r| r.targets.get(id)).map_or(0, hash_of)
     }
 
     /// Everything besides the targets. The newest judgement and the reason of a revert are for people: no decision reads them.
     fn hash_rest(&self) -> u64 {
-        let State { epoch, rollouts, kills } = &self.state;
+        let State { epoch, rollouts, kills, ended: _ } = &self.state;
         let rollouts: Vec<_> =
             rollouts.values().map(|r| (r.phase, r.hold.as_ref(), &r.gates, &r.bake, r.plan.rollout.as_str())).collect();
-        debug_hash(&(epoch, rollouts, kills))
+        let rest = debug_hash(&(epoch, rollouts, kills));
+        let guarded = self.state.rollouts.values().filter(|r| r.plan.safeguards.is_some());
+        guarded.fold(rest, |rest, r| rest.rotate_left(5) ^ hash_admission(&r.admission))
     }
 
     fn apply(&mut self, event: &Event) -> bool {
@@ -79,6 +82,13 @@ impl Hash for Memory {
         self.targets.hash(into);
         self.rest.hash(into);
     }
+}
+
+/// A judgement is known by its digest; when it was made says nothing.
+fn hash_admission(admission: &Admission) -> u64 {
+    let Admission { judged, given, used, signed_off, waits, rejected } = admission;
+    let judged = judged.as_ref().map(|judged| (&judged.digest, judged.decision));
+    debug_hash(&(judged, given, used, signed_off, waits, rejected))
 }
 
 /// The hash of what `Debug` shows: for production types that hold floats.
@@ -210,7 +220,7 @@ impl Run<'_> {
     /// Time is such that every timer has run out since the last step.
     fn now(&self) -> Now {
         let step = Duration::from_secs(3_600) * (self.daemon.steps + 1);
-        Now { wall: AT, monotonic: step + Duration::from_millis(self.rounds) }
+        Now { wall: self.world.wall(), monotonic: step + Duration::from_millis(self.rounds) }
     }
 
     fn go(&mut self, events: Vec<Event>, inputs: Vec<Input>) -> Result<(), Ended> {
@@ -298,6 +308,8 @@ impl Run<'_> {
                 let _ = journal.apply(event);
             }
         }
+        let hour = self.world.hour;
+        events.iter().for_each(|event| self.world.consent.record(event, hour));
         self.sink.appended(self.daemon.epoch, &events);
         self.point()
     }
@@ -321,7 +333,7 @@ impl Run<'_> {
             return Err(Ended::Stopped);
         }
         let journal = if self.shared { &self.daemon.memory } else { &self.world.durable };
-        let found = properties::at_issue(&journal.state, &effect);
+        let found = properties::at_issue(&journal.state, &effect, self.world.bounds.shape);
         self.world.broken.note(found);
         let reply = match &effect.call {
             Call::CreateChangeSet { stack, name, inputs } => {
@@ -389,13 +401,14 @@ fn cap(event: &mut Event) {
     }
 }
 
-/// The first records: a leader, and the proposal.
-pub fn first_records() -> Vec<Event> {
-    let plan: &Arc<Plan> = &fixture().plan;
-    vec![
-        leader_started(1),
-        Event::RolloutProposed { plan: Arc::clone(plan), digest: fixture().digest.clone(), by: "test".into() },
-    ]
+/// The first records: a leader, and what is proposed.
+pub fn first_records(shape: Shape) -> Vec<Event> {
+    let proposed = fixture().plans(shape).iter().map(|(plan, digest)| Event::RolloutProposed {
+        plan: Arc::clone(plan),
+        digest: digest.clone(),
+        by: "test".into(),
+    });
+    std::iter::once(leader_started(1)).chain(proposed).collect()
 }
 
 /// The first record of a leader.

@@ -1,5 +1,8 @@
-//! The plan that is checked: two waves of two cells, one existing stack in each, health by one alarm, no bake to wait for.
+//! The plan that is checked: two waves of two cells, one existing stack in each, health by one alarm, no bake to wait for. Of it there
+//! are two more shapes: one that two people must allow, and one in two halves that share a limit.
 
+use crate::bounds::Shape;
+use crate::consent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wavegate::model::change_set::Action;
@@ -18,10 +21,10 @@ pub const ALARM: &str = "orders-broken";
 
 /// What never changes, made once.
 pub struct Fixture {
-    /// The plan.
-    pub plan: Arc<Plan>,
-    /// Its digest.
-    pub digest: Digest,
+    /// The plans of each [`Shape`], with their digests.
+    plain: Vec<(Arc<Plan>, Digest)>,
+    asked: Vec<(Arc<Plan>, Digest)>,
+    shared: Vec<(Arc<Plan>, Digest)>,
     /// The same under another name, for S16.
     pub rival: (Arc<Plan>, Digest),
     /// Targets by number.
@@ -45,18 +48,44 @@ impl Fixture {
     fn new() -> Self {
         let templates = [Template::new("original"), Template::new("ours"), Template::new("foreign")];
         let plan = plan("r", &templates[1]);
-        let rival = plan_of(&plan);
-        let digest = plan.digest().expect("a plan has a digest");
+        let rival = digested(Plan { rollout: "rival".into(), ..plan.clone() });
         let ids: Vec<TargetId> = plan.targets.keys().cloned().collect();
         let names = plan.targets.values().map(|t| t.stack.clone()).collect();
-        Self { plan: Arc::new(plan), digest, rival, ids, names, templates }
+        let asked = Plan { proposer: Some(consent::proposer()), safeguards: Some(consent::asked()), ..plan.clone() };
+        let shared = [0, 1].map(|half| half_of(&plan, half));
+        Self {
+            plain: vec![digested(plan)],
+            asked: vec![digested(asked)],
+            shared: shared.into_iter().map(digested).collect(),
+            rival,
+            ids,
+            names,
+            templates,
+        }
+    }
+
+    /// What is proposed in this shape.
+    pub fn plans(&self, shape: Shape) -> &[(Arc<Plan>, Digest)] {
+        match shape {
+            Shape::Plain => &self.plain,
+            Shape::Asked => &self.asked,
+            Shape::Shared => &self.shared,
+        }
     }
 }
 
-fn plan_of(plan: &Plan) -> (Arc<Plan>, Digest) {
-    let rival = Plan { rollout: "rival".into(), ..plan.clone() };
-    let digest = rival.digest().expect("a plan has a digest");
-    (Arc::new(rival), digest)
+fn digested(plan: Plan) -> (Arc<Plan>, Digest) {
+    let digest = plan.digest().expect("a plan has a digest");
+    (Arc::new(plan), digest)
+}
+
+/// Every second target, under a limit that both halves share.
+fn half_of(plan: &Plan, half: usize) -> Plan {
+    let mut plan = Plan { rollout: format!("half-{half}").into(), ..plan.clone() };
+    let mine: BTreeSet<TargetId> = plan.targets.keys().skip(half).step_by(2).cloned().collect();
+    plan.targets.retain(|id, _| mine.contains(id));
+    plan.waves.iter_mut().for_each(|wave| wave.targets.retain(|id| mine.contains(id)));
+    Plan { proposer: Some(consent::proposer()), safeguards: Some(consent::shared()), ..plan }
 }
 
 /// The number of the stack with this name.
@@ -145,6 +174,8 @@ fn plan(rollout: &str, template: &Template) -> Plan {
             continue_rollback_attempts: 2,
             operation_deadline: Millis::from_secs(1 << 30),
         },
+        proposer: None,
+        safeguards: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Liveness, asked of single states: each that is sampled is followed to its end.
 
 use crate::bounds::Bounds;
+use crate::consent::Voice;
 use crate::daemon::Blind;
 use crate::fixture::STACKS;
 use crate::machine::{Action, Machine, Start, World, fingerprint};
@@ -22,7 +23,7 @@ impl Machine {
         }
         let mut world = world.clone();
         let none = Bounds { crashes: 0, kills: 0, orders: 0, lost: 0, throttled: 0, failures: 0, ..world.bounds };
-        world.bounds = Bounds { rollback_failures: 0, edits: 0, alarms: 0, grants: 1, ..none };
+        world.bounds = Bounds { rollback_failures: 0, edits: 0, alarms: 0, grants: 1, hours: 0, ..none };
         // Nobody waits for these, and a call may be lost.
         world.network.retain(|message| message.letter.stage != Stage::Orphan);
         if world.leader.is_none() {
@@ -51,6 +52,12 @@ impl Machine {
             }
         };
         go(&mut world, Action::Step(Start::Wake, None));
+        // People give what is asked of them.
+        for voice in [Voice::Ada, Voice::Bob] {
+            if world.consent.is_asked() {
+                go(&mut world, Action::Step(Start::Say(voice), None));
+            }
+        }
         while let Some(message) = world.network.first() {
             let action = match (&message.letter.stage, &message.letter.wire) {
                 (Stage::Answered(_), _) | (_, Wire::Alarms) => Action::Step(Start::Answer(0), None),

@@ -1,6 +1,7 @@
 //! The state machine that is checked: what may happen next, and what follows from it.
 
 use crate::bounds::Bounds;
+use crate::consent::{Consent, Voice};
 use crate::daemon::{self, Blind, Daemon, Ended, Memory, Sink, Stepped};
 use crate::fixture::AT;
 use crate::network::{Letter, Message, Stage, Wire};
@@ -27,6 +28,10 @@ pub struct World {
     pub zombie: Option<Arc<Daemon>>,
     /// The provider.
     pub provider: Provider,
+    /// What people said, as far as it is on record.
+    pub consent: Consent,
+    /// Hours since the beginning.
+    pub hour: u8,
     /// Calls on their way, sorted.
     pub network: Vec<Message>,
     /// What may still happen.
@@ -37,8 +42,9 @@ pub struct World {
 
 impl Hash for World {
     fn hash<H: Hasher>(&self, into: &mut H) {
-        let Self { durable, lease, leader, zombie, provider, network, bounds, broken } = self;
+        let Self { durable, lease, leader, zombie, provider, consent, hour, network, bounds, broken } = self;
         (durable, lease, leader, zombie, provider, network, bounds, broken).hash(into);
+        (consent, hour).hash(into);
     }
 }
 
@@ -81,6 +87,8 @@ pub enum Start {
     Resume,
     /// A person sends it back.
     Revert,
+    /// Somebody answers what is asked.
+    Say(Voice),
 }
 
 /// One thing that happens.
@@ -100,6 +108,8 @@ pub enum Action {
     Drift(usize),
     /// The alarm changes.
     Alarm(Alarm),
+    /// An hour passes.
+    Hour,
 }
 
 /// The model.
@@ -114,13 +124,15 @@ impl Model for Machine {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let durable = Arc::new(Memory::of(&daemon::first_records()));
+        let durable = Arc::new(Memory::of(&daemon::first_records(self.bounds.shape)));
         vec![World {
             leader: Some(Arc::new(Daemon::new(1, Arc::clone(&durable)))),
             durable,
             lease: 1,
             zombie: None,
             provider: Provider::default(),
+            consent: Consent::default(),
+            hour: 0,
             network: Vec::new(),
             bounds: self.bounds,
             broken: Broken::default(),
@@ -193,6 +205,9 @@ impl World {
     fn orders(&self, starts: &mut Vec<Start>) {
         let state = &self.durable.state;
         let Some(rollout) = state.open_rollouts().next() else { return };
+        if self.bounds.answers > 0 && self.consent.is_asked() {
+            starts.extend(Voice::ALL.map(Start::Say));
+        }
         let hardest = state.kill_mode(rollout);
         if self.bounds.kills > 0 {
             let harder = self.bounds.modes.iter().filter(|mode| hardest.is_none_or(|known| known < **mode));
@@ -238,6 +253,9 @@ impl World {
             if bounds.edits > 0 && bounds.drifts && !stack.drifted {
                 actions.push(Action::Drift(n));
             }
+        }
+        if bounds.hours > 0 {
+            actions.push(Action::Hour);
         }
         if bounds.alarms > 0 {
             let all = [Alarm::Ok, Alarm::Open, Alarm::Unreadable];
@@ -313,6 +331,10 @@ impl Machine {
                 next.bounds.edits -= 1;
                 next.provider.stack(n).drifted = true;
             }
+            Action::Hour => {
+                next.bounds.hours -= 1;
+                next.hour += 1;
+            }
             Action::Alarm(alarm) => {
                 next.bounds.alarms -= 1;
                 next.provider.alarm = alarm;
@@ -348,6 +370,9 @@ impl World {
                 self.bounds.kills -= 1;
                 vec![Input::Kill(self.kill(mode))]
             }
+            Start::Say(voice) => {
+                vec![voice.says(&self.durable.state)?]
+            }
             order => {
                 self.bounds.orders -= 1;
                 vec![self.order(order)?]
@@ -356,10 +381,20 @@ impl World {
         let leads = epoch == self.lease;
         let slot = if leads { &mut self.leader } else { &mut self.zombie };
         let daemon = Arc::unwrap_or_clone(slot.take()?);
+        let said = self.consent.answers();
         let (stepped, daemon) = daemon::run(self, daemon, events, inputs, cut, sink);
         let slot = if leads { &mut self.leader } else { &mut self.zombie };
         *slot = daemon.map(Arc::new);
+        // Whoever is refused has said nothing, and may say it for ever.
+        if matches!(start, Start::Say(_)) && self.consent.answers() != said {
+            self.bounds.answers = self.bounds.answers.saturating_sub(1);
+        }
         Some(stepped)
+    }
+
+    /// The clock on the wall.
+    pub fn wall(&self) -> jiff::Timestamp {
+        AT.checked_add(std::time::Duration::from_secs(3_600 * u64::from(self.hour))).expect("a few hours")
     }
 
     /// Another daemon takes the lead.

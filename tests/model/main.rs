@@ -13,6 +13,7 @@
 mod bounds;
 mod check;
 mod configurations;
+mod consent;
 mod daemon;
 mod fixture;
 mod liveness;

@@ -1,7 +1,7 @@
 //! Mutants: with a guard removed, the checker must find the invariant that it upholds broken. A mutant that survives is an
 //! invariant that nobody has stated.
 
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, Shape};
 use crate::check::{Found, Search, check};
 use wavegate::guard::{self, Guard};
 use wavegate::model::halt::KillMode;
@@ -17,6 +17,8 @@ pub struct Mutant {
 }
 
 const CALM: Bounds = Bounds { follow: 0, ..Bounds::CALM };
+
+const ASKED: Bounds = Bounds { shape: Shape::Asked, answers: 2, ..CALM };
 
 const fn mutant(guards: &'static [Guard], bounds: Bounds, breaks: &'static [&'static str]) -> Mutant {
     Mutant { guards, bounds, breaks }
@@ -42,6 +44,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(&[Guard::LastWaveFirst], Bounds { kills: 1, modes: &[KillMode::Revert], ..CALM }, &["S14"]),
     mutant(&[Guard::OnlyWhatWeLeft], Bounds { edits: 1, kills: 1, modes: &[KillMode::Revert], ..CALM }, &["S15"]),
     mutant(&[Guard::OneOwner], CALM, &["S16"]),
+    mutant(&[Guard::ApprovalBeforeWave], ASKED, &["S7"]),
+    mutant(&[Guard::ProposersPartyApart], ASKED, &["S6"]),
+    // Whose party nobody knows is in everybody's: an agent meets two guards.
+    mutant(&[Guard::PeopleApprove, Guard::ProposersPartyApart], ASKED, &["S6"]),
+    mutant(&[Guard::TwoPeople], ASKED, &["S6"]),
+    mutant(&[Guard::ApprovalExpires], Bounds { hours: 1, ..ASKED }, &["S7"]),
+    mutant(&[Guard::BlastRadiusAtIssue], Bounds { shape: Shape::Shared, ..CALM }, &["S10"]),
     mutant(&[Guard::RevertOnFail], Bounds { alarms: 1, follow: 1, ..CALM }, &["L1"]),
 ];
 
@@ -53,6 +62,9 @@ pub const UNSEEN: &[(Guard, &str)] = &[
     (Guard::IssuerKillFile, "a second check, and no kill file here"),
     (Guard::IssuerIntent, "a second check"),
     (Guard::IssuerRestorePoint, "a second check"),
+    (Guard::IssuerApprovals, "a second check"),
+    (Guard::IssuerBlastRadius, "a second check"),
+    (Guard::OpaqueIsWorst, "nothing is opaque here"),
     (Guard::EvidenceFresh, "health is one alarm here"),
     (Guard::EvidenceComplete, "health is one alarm here"),
     (Guard::WholeBake, "bakes take no time here"),

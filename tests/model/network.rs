@@ -128,7 +128,7 @@ impl Letter {
                 .expect("a read is answered"),
         };
         if reply.is_ok() {
-            let found = properties::at_effect(&world.durable.state, &world.provider, &before, self);
+            let found = properties::at_effect(world, &before, self);
             world.broken.note(found);
             if matches!(self.wire, Wire::Execute { .. }) {
                 world.provider.newest = world.provider.newest.max(self.epoch);

@@ -1,6 +1,7 @@
 //! The invariants of `docs/architecture.md`, by number. Those that speak of an event or of an effect are checked where it
 //! happens and leave a mark in the state; the others look at the state.
 
+use crate::bounds::Shape;
 use crate::fixture::{STACKS, fixture, target_number, wave_of};
 use crate::machine::{Machine, World};
 use crate::network::{Letter, Wire};
@@ -8,7 +9,7 @@ use crate::provider::{Alarm, CfnSet, Content, Provider, Stack, described};
 use stateright::Property;
 use std::sync::LazyLock;
 use wavegate::engine::decide::{self, Input, Refusal};
-use wavegate::engine::effect::{Call, Effect};
+use wavegate::engine::effect::{Call, Class, Effect};
 use wavegate::engine::session::Session;
 use wavegate::model::event::{Direction, Event, Operation, OperationCall, Outcome, RestoredBy, Settlement};
 use wavegate::model::halt::{KillMode, StuckReason};
@@ -50,6 +51,12 @@ impl Broken {
     pub const S24: u32 = 1 << 11;
     /// Decisions that do not come to rest.
     pub const L5: u32 = 1 << 12;
+    /// Two people of other parties.
+    pub const S6: u32 = 1 << 13;
+    /// An approval counts once, for one digest, for its time.
+    pub const S7: u32 = 1 << 14;
+    /// Limits of the moment.
+    pub const S10: u32 = 1 << 15;
 
     /// Leaves marks.
     pub fn add(&mut self, marks: u32) {
@@ -69,13 +76,14 @@ fn mark(broken: bool, mark: u32) -> u32 {
     if broken { mark } else { Broken::NONE }
 }
 
-/// The one rollout.
-pub fn rollout(state: &State) -> Option<&Rollout> {
-    state.rollouts.values().next()
+/// The rollout of a stack.
+fn rollout_of(state: &State, n: usize) -> Option<&Rollout> {
+    let id = &fixture().ids[n];
+    state.rollouts.values().find(|rollout| rollout.targets.contains_key(id))
 }
 
 fn target(state: &State, n: usize) -> Option<&Target> {
-    rollout(state)?.targets.get(&fixture().ids[n])
+    rollout_of(state, n)?.targets.get(&fixture().ids[n])
 }
 
 /// What a restore point holds.
@@ -130,7 +138,8 @@ pub fn at_record(provider: &Provider, before: &State, event: &Event) -> u32 {
 
 /// S14, asked of the provider too: a later wave's stack holds the change, or is on its way, and is not stuck.
 fn later_is_open(provider: &Provider, state: &State, n: usize) -> bool {
-    (0..STACKS).filter(|later| wave_of(*later) > wave_of(n)).any(|later| {
+    let mine = |later: &usize| rollout_of(state, n).is_some_and(|r| r.targets.contains_key(&fixture().ids[*later]));
+    (0..STACKS).filter(|later| wave_of(*later) > wave_of(n)).filter(mine).any(|later| {
         let stack = &provider.stacks[later];
         let touched = stack.content == Content::Ours || stack.status.is_in_progress();
         let stuck = matches!(target(state, later).map(|t| &t.phase), Some(Phase::Settled(Settlement::Stuck { .. })));
@@ -153,8 +162,8 @@ fn contradicts(stack: &Stack, known: &Target, event: &Event) -> u32 {
     mark(wrong, Broken::S9)
 }
 
-/// When the issuer lets a call out: S3, its intent is durable, and S13, so is the restore point.
-pub fn at_issue(journal: &State, effect: &Effect) -> u32 {
+/// When the issuer lets a call out: S3, its intent is durable, and S13, so is the restore point; S10, the limits of the moment hold.
+pub fn at_issue(journal: &State, effect: &Effect, shape: Shape) -> u32 {
     let token = match &effect.call {
         Call::ExecuteChangeSet { token, .. } | Call::ContinueRollback { token, .. } => token,
         _ => return Broken::NONE,
@@ -163,11 +172,31 @@ pub fn at_issue(journal: &State, effect: &Effect) -> u32 {
         return Broken::S3;
     };
     let intended = matches!(&known.phase, Phase::Intended(op) if op.token == *token);
-    mark(!intended, Broken::S3) | mark(known.restore_point.is_none(), Broken::S13)
+    let n = effect.target.as_ref().map_or(STACKS, target_number);
+    let forward = effect.class == Class::Forward && shape == Shape::Shared;
+    mark(!intended, Broken::S3)
+        | mark(known.restore_point.is_none(), Broken::S13)
+        | mark(forward && (0..STACKS).any(|other| other != n && is_in_motion(journal, other, false)), Broken::S10)
+}
+
+/// True while the stack is being changed, or is changed and watched; and, unless only the way there counts, on its way back.
+fn is_in_motion(journal: &State, n: usize, only_there: bool) -> bool {
+    let Some((rollout, target)) = rollout_of(journal, n).zip(target(journal, n)) else { return false };
+    let back = rollout.phase == RolloutPhase::Reverting;
+    if rollout.is_ended() || (back && only_there) {
+        return false;
+    }
+    match &target.phase {
+        Phase::Settled(Settlement::Applied { .. }) => back || !rollout.gates.contains(&wave_of(n)),
+        Phase::Settled(_) => false,
+        _ => target.is_touched(),
+    }
 }
 
 /// When a call has its effect at the provider: S1, S2, S4, S5, S8, S9, S13, S14 and S15. `before` is the stack as it was.
-pub fn at_effect(journal: &State, provider: &Provider, before: &Stack, letter: &Letter) -> u32 {
+pub fn at_effect(world: &World, before: &Stack, letter: &Letter) -> u32 {
+    let World { durable, provider, .. } = world;
+    let journal = &durable.state;
     match &letter.wire {
         Wire::Execute { arn, token, forward } => {
             let set = before.sets.iter().find(|set| *set.arn == **arn);
@@ -181,7 +210,7 @@ pub fn at_effect(journal: &State, provider: &Provider, before: &Stack, letter: &
                 // Recorded as not started, and now it starts.
                 | mark(op.is_none(), Broken::S9)
                 | match forward {
-                    true => forward_effect(journal, known, op, set, before, letter.stack),
+                    true => forward_effect(world, known, op, set, before, letter.stack),
                     false => reverse_effect(journal, provider, known, set.to, before, letter.stack),
                 }
         }
@@ -195,15 +224,20 @@ pub fn at_effect(journal: &State, provider: &Provider, before: &Stack, letter: &
 }
 
 fn forward_effect(
-    journal: &State,
+    world: &World,
     known: &Target,
     op: Option<&Operation>,
     set: &CfnSet,
     before: &Stack,
     n: usize,
 ) -> u32 {
-    let Some(rollout) = rollout(journal) else { return Broken::S3 };
-    let gates = (0..wave_of(n)).all(|wave| rollout.gates.contains(&wave)) && rollout.plan_digest == fixture().digest;
+    let journal = &world.durable.state;
+    let Some(rollout) = rollout_of(journal, n) else { return Broken::S3 };
+    let shape = world.bounds.shape;
+    let known_plan = fixture().plans(shape).iter().any(|(_, digest)| *digest == rollout.plan_digest);
+    let gates = (0..wave_of(n)).all(|wave| rollout.gates.contains(&wave)) && known_plan;
+    // What goes back meanwhile was not in motion when this was let out.
+    let crowded = shape == Shape::Shared && (0..STACKS).any(|other| other != n && is_in_motion(journal, other, true));
     let killed = journal.kills_on(rollout).any(|kill| kill.acknowledged);
     let digest = digest_of(n, set);
     let compared = op.is_none_or(
@@ -211,6 +245,8 @@ fn forward_effect(
     );
     let approved = set.to == Content::Ours && known.approved.as_ref() == Some(digest) && compared;
     mark(!gates, Broken::S1)
+        | if shape == Shape::Asked { world.consent.at_start(wave_of(n)) } else { Broken::NONE }
+        | mark(crowded, Broken::S10)
         | mark(killed, Broken::S2)
         | mark(!approved, Broken::S5)
         | mark(captured(known) != Some(before.content), Broken::S13)
@@ -239,8 +275,14 @@ fn invariant_s17(world: &World) -> bool {
 
 /// Everything is settled, or waits for a person who knows why. Asked of a state in which nothing goes on by itself.
 pub fn is_fine_at_rest(world: &World) -> bool {
+    let rollouts = &world.durable.state.rollouts;
+    // What waits for room, waits for whoever a person has to look after.
+    let paged = rollouts.values().any(|rollout| !rollout.is_ended() && rollout.hold.is_some());
+    rollouts.values().all(|rollout| is_fine(world, rollout, paged && world.bounds.shape == Shape::Shared))
+}
+
+fn is_fine(world: &World, rollout: &Rollout, waits_for_room: bool) -> bool {
     let state = &world.durable.state;
-    let Some(rollout) = rollout(state) else { return false };
     let quiet = world.provider.stacks.iter().all(|stack| !stack.status.is_in_progress());
     let kill = state.kill_mode(rollout);
     let acknowledged = state.kills_on(rollout).all(|k| k.acknowledged);
@@ -252,15 +294,16 @@ pub fn is_fine_at_rest(world: &World) -> bool {
             _ if kill == Some(KillMode::Revert) => false,
             // A page, or an order, that waits for a person; what was in flight has come to its end.
             _ => {
-                let waits = rollout.hold.is_some() || kill.is_some() || world.provider.alarm == Alarm::Unreadable;
+                let unreadable = world.provider.alarm == Alarm::Unreadable;
+                let waits = rollout.hold.is_some() || kill.is_some() || unreadable || waits_for_room;
                 waits && !rollout.targets.values().any(|t| t.operation().is_some())
             }
         }
 }
 
 fn ended_as_said(world: &World, rollout: &Rollout, outcome: Outcome) -> bool {
-    (0..STACKS).zip(rollout.targets.values()).all(|(n, target)| {
-        let stack = &world.provider.stacks[n];
+    rollout.targets.iter().all(|(id, target)| {
+        let stack = &world.provider.stacks[target_number(id)];
         // A call of a dead leader may make one after everybody has looked; nobody ever executes it.
         let no_trace = world.bounds.slow_creates || stack.sets.is_empty();
         no_trace
@@ -287,8 +330,11 @@ pub fn all() -> Vec<Property<Machine>> {
         "S3 intent before effect": S3,
         "S4 no older epoch after a newer one": S4,
         "S5 what is executed was approved": S5,
+        "S6 two people of other parties agreed": S6,
+        "S7 an approval counts once, for one thing, for its time": S7,
         "S8 one operation for each attempt": S8,
         "S9 no record contradicts the provider": S9,
+        "S10 one failure domain at a time": S10,
         "S11 no gate passes on broken health": S11,
         "S13 the restore point is what was there": S13,
         "S14 last wave first": S14,
@@ -308,10 +354,10 @@ pub fn all() -> Vec<Property<Machine>> {
 /// What the model must be able to reach, so that what always holds means something.
 fn reached() -> Vec<Property<Machine>> {
     fn ended(world: &World, outcome: Outcome) -> bool {
-        rollout(&world.durable.state).and_then(Rollout::outcome) == Some(outcome)
+        world.durable.state.rollouts.values().any(|rollout| rollout.outcome() == Some(outcome))
     }
     fn any(world: &World, test: impl Fn(&Target) -> bool) -> bool {
-        rollout(&world.durable.state).is_some_and(|r| r.targets.values().any(test))
+        world.durable.state.rollouts.values().flat_map(|r| r.targets.values()).any(test)
     }
     vec![
         Property::sometimes("a rollout succeeds", |_: &Machine, world: &World| ended(world, Outcome::Succeeded)),
@@ -322,7 +368,7 @@ fn reached() -> Vec<Property<Machine>> {
         }),
         Property::sometimes("a kill is acknowledged in the second wave", |_: &Machine, world: &World| {
             let state = &world.durable.state;
-            let second = rollout(state).is_some_and(|r| r.phase == RolloutPhase::Rolling { wave: 1 });
+            let second = state.rollouts.values().any(|r| r.phase == RolloutPhase::Rolling { wave: 1 });
             second && state.kills.values().any(|k| k.acknowledged)
         }),
         Property::sometimes("a call of a dead leader is on its way under a new one", |_: &Machine, world: &World| {
@@ -349,7 +395,24 @@ fn reached() -> Vec<Property<Machine>> {
             any(world, |t| t.continued > 0)
         }),
         Property::sometimes("a rollout is held", |_: &Machine, world: &World| {
-            rollout(&world.durable.state).is_some_and(|r| r.hold.is_some())
+            world.durable.state.rollouts.values().any(|r| r.hold.is_some())
+        }),
+        Property::sometimes("a narrow approval is used", |_: &Machine, world: &World| world.consent.is_narrow()),
+        Property::sometimes("two people let it go on", |_: &Machine, world: &World| {
+            world.bounds.shape == Shape::Asked && ended(world, Outcome::Succeeded)
+        }),
+        Property::sometimes("what people agreed to has become something else", |_: &Machine, world: &World| {
+            world.consent.was_void()
+        }),
+        Property::sometimes("one waits for the other", |_: &Machine, world: &World| {
+            let state = &world.durable.state;
+            let waits = |r: &Rollout| {
+                matches!(r.phase, RolloutPhase::Rolling { .. })
+                    && r.targets.values().all(|t| !t.is_touched() || t.is_settled())
+            };
+            world.bounds.shape == Shape::Shared
+                && state.open_rollouts().any(waits)
+                && (0..STACKS).any(|n| is_in_motion(state, n, true))
         }),
     ]
 }

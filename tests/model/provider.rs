@@ -8,10 +8,10 @@ use std::time::Duration;
 use wavegate::engine::effect::{Answer, Call, Reply};
 use wavegate::model::ids::{StackName, Token};
 use wavegate::model::observation::{AlarmState, AlarmView, OperationTrace, ProviderError, ProviderErrorKind as Kind};
-use wavegate::model::stack::{
-    ChangeSetStatus, DescribedChangeSet, ExecutionStatus, Preview, ResourceAction, ResourceChange,
-    RollbackConfiguration, StackRecord, StackStatus, StackView,
+use wavegate::model::preview::{
+    ChangeSetStatus, DescribedChangeSet, ExecutionStatus, Preview, PreviewContext, ResourceAction, ResourceChange,
 };
+use wavegate::model::stack::{DriftStatus, DriftView, RollbackConfiguration, StackRecord, StackStatus, StackView};
 
 /// What a stack, or a change set, holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -142,6 +142,7 @@ impl Stack {
             rollback_configuration: RollbackConfiguration::default(),
             termination_protection: false,
             last_updated: AT.checked_add(Duration::from_secs(self.updated.into())).ok(),
+            drift: Some(DriftView { status: DriftStatus::InSync, checked_at: Some(AT) }),
         }
     }
 
@@ -291,6 +292,7 @@ pub fn described(n: usize, from: Content, to: Content, drifted: bool) -> Describ
         tags: BTreeMap::new(),
         capabilities: Default::default(),
         preview: Preview { changes: vec![change(from, to, drifted)] },
+        context: PreviewContext::default(),
     }
 }
 
@@ -306,6 +308,7 @@ fn change(from: Content, to: Content, drifted: bool) -> ResourceChange {
         scope: Vec::new(),
         details: Vec::new(),
         nested_change_set: None,
+        nested: None,
     }
 }
 
@@ -335,7 +338,7 @@ impl Provider {
                 let template = fixture().templates[self.stacks[number(&view.name)].content as usize].clone();
                 Ok(Answer::Record(Box::new(StackRecord { view: (**view).clone(), template, policy: None })))
             }
-            Call::DescribeChangeSet { stack, change_set, with_template } => {
+            Call::DescribeChangeSet { stack, change_set, with_template, .. } => {
                 self.stacks[number(stack)].describe(number(stack), change_set, *with_template)
             }
             Call::FindOperation { stack, token, .. } => {

@@ -26,7 +26,7 @@ impl Sink for Recorder {
 /// The journal cannot be written.
 pub fn write(machine: &Machine, actions: &[Action], file: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let mut world = machine.init_states().into_iter().next().ok_or("no state to begin with")?;
-    let mut recorder = Recorder(vec![(1, crate::daemon::first_records())]);
+    let mut recorder = Recorder(vec![(1, crate::daemon::first_records(machine.bounds.shape))]);
     let mut text = String::new();
     for (at, action) in actions.iter().enumerate() {
         let known = recorder.0.len();

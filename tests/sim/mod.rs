@@ -359,6 +359,8 @@ pub fn plan(waves: &[usize], change: &Change) -> Plan {
             continue_rollback_attempts: 3,
             operation_deadline: Millis::from_secs(3600),
         },
+        proposer: None,
+        safeguards: None,
     };
     let mut next = 0;
     for (index, size) in waves.iter().enumerate() {

@@ -82,6 +82,7 @@ impl Run<'_> {
             D::ClockJump(ms) => {
                 self.processes.iter().for_each(|p| p.set_clock(*ms));
                 self.shared.ledger().slow_clock |= *ms < 0;
+                self.shared.ledger().clock_was_wrong = true;
                 self.quiet(false);
                 None
             }
@@ -131,6 +132,11 @@ impl Run<'_> {
                 if let Some(rollout) = self.proposed.first().cloned() {
                     self.order(Input::Revert { rollout, by: "ada".into() }).await;
                 }
+                None
+            }
+            D::Says(n, act) => {
+                let rollout = self.scenario.proposals[*n].plan.rollout.clone();
+                self.say(&rollout, act).await;
                 None
             }
         }

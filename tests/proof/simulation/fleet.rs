@@ -38,6 +38,12 @@ pub enum Kind {
     Creates,
     /// Changes nothing.
     Nothing,
+    /// Works: the queue is removed, and another one takes its place. What it held is lost.
+    Removes,
+    /// Works: adds something that runs code of its own.
+    Opaque,
+    /// Works: deletes the stack.
+    Deletes,
 }
 
 impl Kind {
@@ -57,8 +63,23 @@ impl Kind {
                 )
             }
             Self::Creates => queue(""),
-            Self::Nothing | Self::Values => V1.clone(),
+            Self::Removes => queue("").replace("  Queue:", "  Another:"),
+            Self::Opaque => format!("{}  Script:\n    Type: Custom::Script\n", queue("")),
+            Self::Nothing | Self::Values | Self::Deletes => V1.clone(),
         }
+    }
+
+    fn action(self) -> Action {
+        match self {
+            Self::Creates => Action::Create,
+            Self::Deletes => Action::Delete,
+            _ => Action::Update,
+        }
+    }
+
+    /// True where the change set brings a template.
+    fn has_template(self) -> bool {
+        !matches!(self, Self::Values | Self::Deletes)
     }
 }
 
@@ -77,7 +98,7 @@ pub fn proposals(rng: &mut Rng, cells: usize) -> Vec<Proposal> {
             17..19 => Kind::Creates,
             _ => Kind::Nothing,
         };
-        proposals.push(Proposal { at, kind, plan: plan(rng, n, kind, cells) });
+        proposals.push(Proposal { at, kind, plan: plan(rng, n, kind, cells), by: "agent" });
         at += ms(rng.u64(0..400_000));
     }
     proposals
@@ -113,7 +134,7 @@ fn plan(rng: &mut Rng, number: usize, kind: Kind, cells: usize) -> Plan {
     plan
 }
 
-fn add_target(plan: &mut Plan, n: usize, wave: usize, kind: Kind, template: &Template) -> TargetId {
+pub(super) fn add_target(plan: &mut Plan, n: usize, wave: usize, kind: Kind, template: &Template) -> TargetId {
     let cell = cell(n);
     let id = TargetId::of(&cell.name, &"orders".into());
     let creates = kind == Kind::Creates;
@@ -129,9 +150,9 @@ fn add_target(plan: &mut Plan, n: usize, wave: usize, kind: Kind, template: &Tem
         scope: cell.scope(),
         wave,
         order: 0,
-        action: if creates { Action::Create } else { Action::Update },
-        template: (kind != Kind::Values).then(|| template.digest().clone()),
-        declared: (kind != Kind::Values).then(|| BTreeSet::from(["Delay".into()])),
+        action: kind.action(),
+        template: kind.has_template().then(|| template.digest().clone()),
+        declared: kind.has_template().then(|| BTreeSet::from(["Delay".into()])),
         parameters: match kind {
             Kind::Values => BTreeMap::from([("Delay".into(), ParameterInput::Value("9".into()))]),
             _ => BTreeMap::new(),
@@ -144,7 +165,7 @@ fn add_target(plan: &mut Plan, n: usize, wave: usize, kind: Kind, template: &Tem
     id
 }
 
-fn planned_wave(rng: &mut Rng, index: usize, targets: Vec<TargetId>) -> PlannedWave {
+pub(super) fn planned_wave(rng: &mut Rng, index: usize, targets: Vec<TargetId>) -> PlannedWave {
     PlannedWave {
         name: format!("wave-{index}"),
         one_box: index == 0,
@@ -158,7 +179,7 @@ fn planned_wave(rng: &mut Rng, index: usize, targets: Vec<TargetId>) -> PlannedW
     }
 }
 
-fn empty_plan(rng: &mut Rng, rollout: RolloutId, template: &Template) -> Plan {
+pub(super) fn empty_plan(rng: &mut Rng, rollout: RolloutId, template: &Template) -> Plan {
     Plan {
         rollout,
         change_set: PlannedChangeSet {
@@ -183,6 +204,8 @@ fn empty_plan(rng: &mut Rng, rollout: RolloutId, template: &Template) -> Plan {
             continue_rollback_attempts: 3,
             operation_deadline: Millis::from_secs(600),
         },
+        proposer: None,
+        safeguards: None,
     }
 }
 

@@ -34,6 +34,7 @@ pub fn before_event(ledger: &mut Ledger, event: &Event, now: Timestamp, truth: &
             invariant_s11(ledger, event, now);
             invariant_s26_bake(ledger, event);
         }
+        Event::KillLifted { by, .. } => super::consent::invariant_s6_orders(ledger, by, "lifts a kill"),
         Event::KillAcknowledged { kill } => {
             let pending = ledger.state.kills.get(kill).map(|k| ledger.state.pending_of(&k.kill)).unwrap_or_default();
             if !pending.is_empty() {
@@ -296,6 +297,8 @@ fn started_forward(ledger: &mut Ledger, act: &Act, rollout: &Rollout, target: &T
     if let Some(kill) = killed {
         ledger.broken("S2", format!("{} starts after {kill} was acknowledged", intent.target));
     }
+    super::consent::invariant_s6_s7_s22(ledger, act, rollout, intent);
+    super::limits::started(ledger, rollout, intent);
     let Some(found) = &act.found else { return };
     // S13: what is overwritten is what the restore point holds.
     let captured = match target.restore_point.as_deref() {
@@ -376,7 +379,9 @@ fn invariant_l5(ledger: &mut Ledger, now: Timestamp) {
     }
     let (state, free) = (&ledger.state, ledger.free_since);
     let still = state.open_rollouts().find(|r| {
-        let waits = r.hold.is_some() || state.kill_mode(r).is_some();
+        // What was judged waits for people, for a time or for room, and says so.
+        let judged = r.phase == wavegate::model::state::RolloutPhase::Previewing && r.admission.judged.is_some();
+        let waits = r.hold.is_some() || state.kill_mode(r).is_some() || judged;
         let works = matches!(r.phase, wavegate::model::state::RolloutPhase::Previewing)
             || r.targets.values().any(|t| matches!(t.phase, Phase::Preparing { .. } | Phase::Ended { .. }));
         let idle = ledger.progress.get(&r.plan.rollout).is_some_and(|at| since((*at).max(free), now) > STILL);

@@ -110,6 +110,12 @@ pub struct Ledger {
     pub described: BTreeMap<StackName, Timestamp>,
     /// When the change sets of a stack were altered.
     pub altered: BTreeMap<StackName, Timestamp>,
+    /// A daemon's clock was set forward or back.
+    pub clock_was_wrong: bool,
+    /// What people said, by rollout.
+    pub cases: BTreeMap<RolloutId, super::consent::Case>,
+    /// What is under way.
+    pub motion: super::limits::Motion,
     /// What stacks were when a person had touched them: never ours.
     pub of_persons: BTreeSet<Digest>,
 }
@@ -146,10 +152,12 @@ impl Ledger {
         super::invariants::invariant_s4_writes(self, write);
         for (event, truth) in write.events.iter().zip(truths) {
             super::invariants::before_event(self, event, now, truth);
+            super::limits::before_event(self, event, now);
             if let Err(error) = self.state.apply(event) {
                 self.broken("S24", format!("a durable record does not fit: {error}"));
             }
             self.remember(event, now);
+            super::consent::remember(self, event, now);
             super::invariants::after_event(self, event, now);
         }
         self.covered.insert(self.abstract_state());
@@ -197,6 +205,9 @@ impl Ledger {
             std::mem::discriminant(&rollout.phase).hash(&mut hasher);
             rollout.hold.as_ref().map(std::mem::discriminant).hash(&mut hasher);
             rollout.gates.len().hash(&mut hasher);
+            let admission = &rollout.admission;
+            let judged = admission.judged.as_ref().map(|judged| judged.level as u8);
+            (judged, admission.given.len(), admission.waits.len(), admission.used.is_some()).hash(&mut hasher);
             for target in rollout.targets.values() {
                 let direction = target.operation().map(|op| op.direction == Direction::Revert);
                 (target.phase.name(), direction, target.failed, target.cancelling, target.reverts).hash(&mut hasher);

@@ -4,12 +4,14 @@
 //! | module | what |
 //! |---|---|
 //! | `scenario`, `fleet` | what a seed stands for: fleet, change sets, faults |
+//! | `guarded` | what a part of the seeds ask besides: safeguards, limits, people |
 //! | `stage` | what all parts of one run share |
 //! | `process` | one daemon: starts, leads, stands still, dies |
 //! | `network` | between a daemon and the world: lost, late, twice |
 //! | `storage` | under its journal: full, failing, torn |
 //! | `ledger`, `invariants` | what is seen in its true order, and what must hold |
-//! | `run`, `disturb` | the schedule of one run, what goes wrong in it, and its end: faults stop, everything must settle |
+//! | `consent`, `limits` | the same of guardrails: who agreed to what, and how far changes reach at once |
+//! | `run`, `disturb`, `people` | the schedule of one run, what goes wrong in it, and its end: faults stop, everything must settle |
 //! | `crash_points` | the same run, dying at each write |
 //! | `mutants` | which guards are removed, and what is then found |
 //! | `report` | many runs, added up |
@@ -23,13 +25,17 @@
     reason = "a test; each harness uses its part"
 )]
 
+mod consent;
 pub mod crash_points;
 mod disturb;
 mod fleet;
+mod guarded;
 pub mod invariants;
 pub mod ledger;
+mod limits;
 pub mod mutants;
 pub mod network;
+mod people;
 pub mod process;
 pub mod report;
 pub mod run;

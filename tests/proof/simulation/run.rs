@@ -1,10 +1,10 @@
 //! One run: the change sets come in, the disturbances happen at their times, then all faults stop and everything must settle.
 
-use super::invariants;
 use super::ledger::{Promise, Violation};
 use super::process::{Process, Setup};
 use super::scenario::{self, Disturbance, Kind, Scenario, V1, When};
 use super::stage::{Shared, WritePlan};
+use super::{consent, invariants};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -185,10 +185,15 @@ impl<'a> Run<'a> {
 
     async fn go_through(&mut self, item: Item) {
         if let Some((after, next)) = self.happen(item).await {
-            let at = self.shared.elapsed() + after;
-            let place = self.agenda.partition_point(|(other, _)| *other <= at);
-            self.agenda.insert(place, (at, next));
+            self.put(after, next);
         }
+    }
+
+    /// Puts something on the agenda, so long from now.
+    fn put(&mut self, after: Duration, item: Item) {
+        let at = self.shared.elapsed() + after;
+        let place = self.agenda.partition_point(|(other, _)| *other <= at);
+        self.agenda.insert(place, (at, item));
     }
 
     /// Lets time pass, and starts a daemon anew where one has ended by itself: somebody supervises it.
@@ -199,10 +204,19 @@ impl<'a> Run<'a> {
                 () = tokio::time::sleep(left.min(Duration::from_secs(5))) => {}
                 () = self.shared.fired() => {}
             }
-            for disturbance in self.shared.take_due() {
-                self.go_through(Item::Begin(disturbance)).await;
+            let mut later = false;
+            for (after, disturbance) in self.shared.take_due() {
+                if after.is_zero() {
+                    self.go_through(Item::Begin(disturbance)).await;
+                } else {
+                    self.put(after, Item::Begin(disturbance));
+                    later = true;
+                }
             }
             self.supervise();
+            if later {
+                return;
+            }
         }
     }
 
@@ -251,7 +265,7 @@ impl<'a> Run<'a> {
             world.bind(&target.scope, target.cell.as_str(), target.stack.clone());
         }
         let rollout = plan.rollout.clone();
-        match self.order(Input::Propose { plan: Arc::new(plan), digest, by: "agent".into() }).await {
+        match self.order(Input::Propose { plan: Arc::new(plan), digest, by: proposal.by.into() }).await {
             Some(Ok(())) => {
                 self.shared.ledger().promised.push(Promise::Rollout(rollout.clone()));
                 self.proposed.push(rollout);
@@ -276,8 +290,10 @@ impl<'a> Run<'a> {
             if open.is_empty() && self.leader().is_some() {
                 return;
             }
+            self.give_what_is_asked().await;
             for (rollout, waits) in open {
-                if waits && !by_itself {
+                // Where another change broke the same cells, a person looks into it.
+                if waits && (!by_itself || self.is_broken_by_another(&rollout)) {
                     self.order(Input::Revert { rollout, by: "ada".into() }).await;
                 }
             }
@@ -326,6 +342,12 @@ impl<'a> Run<'a> {
         let state = &ledger.state;
         let waits = |r: &wavegate::model::state::Rollout| r.hold.is_some() || state.kill_mode(r).is_some();
         state.open_rollouts().map(|r| (r.plan.rollout.clone(), waits(r))).collect()
+    }
+
+    fn is_broken_by_another(&self, rollout: &RolloutId) -> bool {
+        let guarded = self.scenario.proposals.iter().any(|p| p.plan.safeguards.is_some());
+        let spoils = |kind: &Kind| matches!(kind, Kind::Bad | Kind::Deletes);
+        guarded && self.shared.ledger().kinds.iter().any(|(id, kind)| spoils(kind) && id != rollout)
     }
 
     fn all_wait(&self) -> bool {
@@ -382,7 +404,15 @@ impl<'a> Run<'a> {
             // A change of another rollout that breaks the same cell is seen here too.
             let broken_by_another =
                 ledger.kinds.iter().any(|(id, kind)| *kind == Kind::Bad && *id != proposal.plan.rollout);
-            if outcome != wanted && !broken_by_another {
+            let (forbidden, may_be) = (consent::is_forbidden(rollout), consent::may_be_denied(&ledger, rollout));
+            // What a deletion took away is not there for the next one.
+            let gone = ledger.kinds.iter().any(|(id, kind)| *kind == Kind::Deletes && *id != proposal.plan.rollout);
+            let rejected = matches!(rollout.revert, Some(RevertReason::Rejected { .. }));
+            let refused = rejected || (outcome == Some(Outcome::Cancelled) && may_be);
+            if forbidden && outcome.is_some() && outcome != Some(Outcome::Cancelled) {
+                let id = proposal.plan.rollout.clone();
+                ledger.broken("S7", format!("{id} is forbidden, and ended as {phase:?}"));
+            } else if outcome != wanted && !broken_by_another && !refused && !gone {
                 let id = proposal.plan.rollout.clone();
                 let kind = proposal.kind;
                 ledger.broken("L2", format!("{id} ({kind:?}) ended as {phase:?} (red: {red}), not as {wanted:?}"));
@@ -455,6 +485,7 @@ fn wanted(kind: Kind, plan: &Plan) -> Option<Outcome> {
     match kind {
         _ if plan.look_only => Some(Outcome::Cancelled),
         Kind::Good | Kind::Values | Kind::Creates | Kind::Nothing => Some(Outcome::Succeeded),
+        Kind::Removes | Kind::Opaque | Kind::Deletes => Some(Outcome::Succeeded),
         _ if holds => None,
         Kind::Bad | Kind::Fails | Kind::RollbackFails => Some(Outcome::Reverted),
     }

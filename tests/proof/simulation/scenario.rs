@@ -2,6 +2,8 @@
 
 use super::fleet::proposals;
 pub use super::fleet::{Kind, REGIONS, START, V1, cell};
+use super::guarded;
+pub use super::guarded::Act;
 use fastrand::Rng;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,6 +20,8 @@ pub struct Proposal {
     pub kind: Kind,
     /// As it was planned.
     pub plan: Plan,
+    /// Who hands it in.
+    pub by: &'static str,
 }
 
 /// How calls travel. Each is a chance, 0 to 1.
@@ -78,6 +82,8 @@ pub enum Disturbance {
     Resume,
     /// A person sends a rollout back.
     Revert,
+    /// Somebody answers what the n-th change set asks.
+    Says(usize, Act),
 }
 
 impl Disturbance {
@@ -103,6 +109,7 @@ impl Disturbance {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Revert => "revert asked for",
+            Self::Says(_, act) => act.name(),
         }
     }
 }
@@ -131,6 +138,8 @@ pub enum When {
     AfterIntent(u32),
     /// As soon as health has been judged for the n-th time.
     AfterLook(u32),
+    /// So long after the n-th change set asked people for the first time.
+    Asked(usize, Duration),
 }
 
 /// What a seed looks for. Uniform chance hardly ever meets the rare orders of events; each theme makes some of them common.
@@ -148,12 +157,18 @@ pub enum Theme {
     Scarce,
     /// The daemon stands still while it should watch.
     Asleep,
+    /// Nothing goes wrong but people: change sets ask, and whoever must not answers too.
+    Guarded,
+    /// Nothing goes wrong, and several change sets share narrow limits.
+    Crowded,
 }
 
 impl Theme {
     fn of(seed: u64) -> Self {
         match seed % 16 {
-            0 | 1 => Self::Calm,
+            1 => Self::Crowded,
+            9 => Self::Guarded,
+            0 => Self::Calm,
             2..=4 => Self::Late,
             5 => Self::KillFile,
             6 => Self::Scarce,
@@ -211,7 +226,7 @@ impl Scenario {
             update_duration: if quick { ms(100)..=ms(900) } else { ms(4_000)..=ms(9_000) },
         };
         match theme {
-            Theme::Calm => {}
+            Theme::Calm | Theme::Guarded | Theme::Crowded => {}
             Theme::Anything => scenario.disturb(&mut rng),
             Theme::Late => scenario.be_late(&mut rng),
             Theme::KillFile => scenario.put_kill_file(&mut rng),
@@ -224,12 +239,13 @@ impl Scenario {
                 scenario.disturbances.push((When::AfterLook(rng.u32(1..=5)), nap));
             }
         }
+        guarded::add(&mut scenario);
         scenario
     }
 
     /// True when nothing at all goes wrong.
     pub fn is_calm(&self) -> bool {
-        self.theme == Theme::Calm
+        matches!(self.theme, Theme::Calm | Theme::Guarded | Theme::Crowded)
     }
 
     fn disturb(&mut self, rng: &mut Rng) {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use wavegate::cloud::budget::BudgetOptions;
 use wavegate::cloud::sim::SimWorld;
 use wavegate::model::event::{Direction, Event};
+use wavegate::model::ids::RolloutId;
 
 /// Faults that are counted here; the world counts its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +79,7 @@ pub struct Shared {
     budget: (u32, f64),
     /// Disturbances that wait for a record, and those whose record is there.
     waiting: Mutex<Vec<(When, Disturbance)>>,
-    due: Mutex<Vec<Disturbance>>,
+    due: Mutex<Vec<(Duration, Disturbance)>>,
     fired: Notify,
     seen: Mutex<(u32, u32)>,
     /// The state directory of the daemons; another one after a torn write.
@@ -117,6 +118,9 @@ impl Shared {
     pub fn recorded(&self, events: &[Event]) {
         let mut seen = self.seen.lock().unwrap();
         for event in events {
+            if let Event::GuardrailsJudged { rollout, judged } = event {
+                self.asked(rollout, judged.request.is_some());
+            }
             match event {
                 Event::OperationIntended { operation, .. } if operation.direction == Direction::Forward => seen.0 += 1,
                 Event::HealthJudged { .. } => seen.1 += 1,
@@ -125,16 +129,32 @@ impl Shared {
             let is_due = |when: &When| match when {
                 When::AfterIntent(n) => *n <= seen.0,
                 When::AfterLook(n) => *n <= seen.1,
-                When::At(_) => false,
+                When::At(_) | When::Asked(..) => false,
             };
             let mut waiting = self.waiting.lock().unwrap();
             let (due, rest) = waiting.drain(..).partition(|(when, _)| is_due(when));
             *waiting = rest;
             let due: Vec<(When, Disturbance)> = due;
             if !due.is_empty() {
-                self.due.lock().unwrap().extend(due.into_iter().map(|(_, what)| what));
+                self.due.lock().unwrap().extend(due.into_iter().map(|(_, what)| (Duration::ZERO, what)));
                 self.fired.notify_one();
             }
+        }
+    }
+
+    /// What people were going to answer is due from now on; where nobody is asked, it never is.
+    fn asked(&self, rollout: &RolloutId, people: bool) {
+        let is_its = |n: usize| format!("r-{n}") == rollout.as_str();
+        let mut due = self.due.lock().unwrap();
+        self.waiting.lock().unwrap().retain(|(when, what)| match when {
+            When::Asked(n, after) if is_its(*n) => {
+                due.extend(people.then(|| (*after, what.clone())));
+                false
+            }
+            _ => true,
+        });
+        if !due.is_empty() {
+            self.fired.notify_one();
         }
     }
 
@@ -148,8 +168,8 @@ impl Shared {
         self.fired.notified().await;
     }
 
-    /// Disturbances that are due now.
-    pub fn take_due(&self) -> Vec<Disturbance> {
+    /// Disturbances that are due now, or so long from now on.
+    pub fn take_due(&self) -> Vec<(Duration, Disturbance)> {
         std::mem::take(&mut *self.due.lock().unwrap())
     }
 
