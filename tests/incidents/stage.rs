@@ -52,6 +52,11 @@ impl Stage {
             world.add_stack(&target.scope, &target.stack, BASE, parameters, tags).unwrap();
             world.bind(&target.scope, target.cell.as_str(), target.stack.clone());
         }
+        Self::of(world, start, wires).await
+    }
+
+    /// A daemon that leads in this world.
+    pub async fn of(world: SimWorld, start: Timestamp, wires: Wires) -> (Self, Daemon) {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::world(start);
         let mut stage = Self { world, wires, dir, clock, started: 0, objections: Arc::default() };
