@@ -2,7 +2,7 @@
 //! later release adds does not show, so that old goldens need no change.
 
 use serde_json::{Value, json};
-use wavegate::model::state::{KillState, Phase, Rollout, RolloutPhase, State, Target};
+use wavegate::model::state::{Admission, KillState, Phase, Rollout, RolloutPhase, State, Target};
 
 pub fn render(state: &State) -> String {
     let rollouts: Value = state.rollouts.iter().map(|(id, r)| (id.to_string(), rollout(r))).collect();
@@ -23,11 +23,25 @@ fn rollout(rollout: &Rollout) -> Value {
         RolloutPhase::Ended(outcome) => (format!("ended: {}", json!(outcome).as_str().unwrap()), None),
     };
     let targets: Value = targets.iter().map(|(id, t)| (id.to_string(), target(t))).collect();
-    json!({
+    let mut rendered = json!({
         "plan": plan_digest, "by": by, "phase": phase, "wave": wave, "hold": hold, "gates": gates, "revert": revert,
         "bake": bake.as_ref().map(|b| json!({ "wave": b.wave, "since": b.since, "elapsed": b.elapsed })),
         "health": health.as_ref().map(|h| json!({ "verdict": h.verdict, "findings": h.findings })),
         "targets": targets,
+    });
+    // Journals of before there were safeguards say nothing of admission, and their goldens neither.
+    if rollout.admission != Admission::default() {
+        rendered["admission"] = admission(&rollout.admission);
+    }
+    rendered
+}
+
+fn admission(admission: &Admission) -> Value {
+    let Admission { judged, given, used, signed_off, waits, rejected } = admission;
+    let given: Vec<_> = given.iter().map(|g| json!([g.by.name, g.digest, g.through_wave, g.confirm])).collect();
+    json!({
+        "judged": judged.as_ref().map(|j| json!(**j)), "given": given, "signed_off": signed_off, "waits": waits,
+        "used": used.as_ref().map(|u| json!([u.digest, u.by, u.through_wave, u.at])), "rejected": rejected,
     })
 }
 

@@ -14,7 +14,7 @@ const SLOW: &str = "Metadata:\n  Sim: {UpdateSeconds: 4000}\nParameters:\n  Dela
 /// Fails, and its rollback fails too until it is continued for the first time.
 const FAILS_ROLLBACK: &str = "Parameters:\n  Delay: {Type: Number, Default: 0}\nResources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties: {VisibilityTimeout: 34}\n  Broken:\n    Type: Sim::FailsRollback\n    Properties: {Tries: 1}\n";
 
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "paused_and_succeeded",
     "reverted",
     "killed_taken_over_reverted",
@@ -24,10 +24,14 @@ pub const NAMES: [&str; 9] = [
     "rollback_continued",
     "open_in_a_wave",
     "every_word",
+    "asked",
 ];
 
 /// Lives through the scenario of that name and leaves its journal in `to`.
 pub fn write(name: &str, to: &Path) {
+    if name == "asked" {
+        return super::asked::write(to);
+    }
     if name == "every_word" {
         return super::words::write(to);
     }

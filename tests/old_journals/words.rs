@@ -12,6 +12,7 @@ use wavegate::model::ids::{Attempt, Digest, Epoch, RolloutId, TargetId};
 use wavegate::model::observation::{ProviderError, ProviderErrorKind, ResourceFailure};
 use wavegate::model::pipeline::*;
 use wavegate::model::plan::Plan;
+use wavegate::model::preview::{Preview, Replacement, ResourceAction, ResourceChange};
 use wavegate::model::stack::*;
 use wavegate::model::verdict::{Finding, Problem, Verdict};
 
@@ -224,6 +225,8 @@ fn a_way_to_stuck(rollout: &RolloutId, target: &TargetId, delete: bool, reason: 
             digest,
             counts: preview.counts(),
             changes: preview.changes,
+            classified: None,
+            context: None,
         },
         Event::OperationIntended { rollout: rollout(), target: target(), operation },
         Event::OperationStarted { rollout: rollout(), target: target(), seen: StartSeen::Found },
@@ -254,6 +257,7 @@ fn change() -> ResourceChange {
         scope: vec!["Properties".into()],
         details: vec!["Properties.Size".into()],
         nested_change_set: Some("arn:nested".into()),
+        nested: None,
     }
 }
 
@@ -278,6 +282,7 @@ fn record(stack_id: &str) -> StackRecord {
             },
             termination_protection: true,
             last_updated: Some(at()),
+            drift: None,
         },
         template: Template::new(V2),
         policy: Some("{}".into()),
