@@ -9,7 +9,8 @@ use std::sync::Arc;
 use wavegate::model::event::{Direction, Event, Operation, OperationCall, Prepared, StartSeen};
 use wavegate::model::halt::RevertReason;
 use wavegate::model::ids::{Attempt, Digest, Epoch, RolloutId, TargetId};
-use wavegate::model::stack::{PreviewCounts, RestorePoint};
+use wavegate::model::preview::PreviewCounts;
+use wavegate::model::stack::RestorePoint;
 use wavegate::model::state::State;
 use wavegate::model::time::Millis;
 use wavegate::model::verdict::Verdict;
@@ -88,6 +89,8 @@ fn a_revert_cannot_be_cancelled_and_is_not_marked_so() {
             digest: digest.clone(),
             counts: PreviewCounts::default(),
             changes: Vec::new(),
+            classified: None,
+            context: None,
         },
         intend(Direction::Forward, OperationCall::ExecuteChangeSet { arn: arn.clone(), digest, stack_id: None }, 1),
         started.clone(),

@@ -1,15 +1,17 @@
 //! A document that a person or an agent wrote: YAML (or JSON, which is YAML), read by two parsers, with a position for every value.
 //!
 //! `tree` reads the events of the first parser into positioned nodes, within limits; `fields` takes values out of the tree and
-//! collects every fault; `diagnostic` shows a fault in its place. The second parser, serde's, reads the values once more
+//! collects every fault; `lines` tells where they stand; `diagnostic` shows a fault in its place. The second parser, serde's, reads the values once more
 //! (`agree`): only what both accept as one and the same document is accepted.
 
 pub mod diagnostic;
 pub mod fields;
+pub mod lines;
 pub mod tree;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use fields::Fields;
+pub use lines::Lines;
 pub use tree::{Node, Value};
 
 /// Reads a document with both parsers.
