@@ -48,6 +48,12 @@ pub fn place(emulator: &Emulator, cell: &Cell) -> Place {
     emulator.at(&cell.account, &cell.region)
 }
 
+/// Every class of change may start by itself.
+const FREE: &str = "autonomy:
+  environments:
+    production: {disruptive: autonomous, destructive: autonomous, irreversible: autonomous, privilege: autonomous, opaque: autonomous}
+";
+
 /// What a pipeline of the test looks like.
 pub struct Shape<'a> {
     pub waves: &'a [usize],
@@ -89,6 +95,10 @@ pub fn pipeline(cells: &[Cell], shape: &Shape<'_>) -> String {
     );
     text.push_str(shape.extra);
     text.push_str("revert: {max_concurrent: 50}\n");
+    // Most of these tests look at what happens once a change may start; those that look at who lets it in say so themselves.
+    if !shape.extra.contains("autonomy:") {
+        text.push_str(FREE);
+    }
     text
 }
 
