@@ -143,7 +143,7 @@ impl Refusal {
     }
 }
 
-/// What an input means: facts to record. A reply is filed in the session; what it means is decided by [`advance`].
+/// What an input means: facts to record. A reply is filed in the session; what it means is decided by [`super::decide::advance`].
 ///
 /// # Errors
 /// [`Refusal`] for an order that cannot be taken.
