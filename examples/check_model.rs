@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         reached.extend(&found.reached);
         missed.extend(&found.missed);
     }
-    missed.retain(|property| !reached.contains(property));
+    missed.retain(|property| !reached.contains(property) && !configurations::BY_HAND.contains(property));
     println!("together: {unique} unique states, {generated} generated; never reached: {missed:?}");
     if good && (missed.is_empty() || chosen.len() == 1) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

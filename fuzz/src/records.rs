@@ -39,8 +39,10 @@ pub fn plan(pipeline: &str, change_set: &str) -> Plan {
     let no_files = |_: &str| Err("there are no files".to_owned());
     let admitted = change_set::read::read("change set", change_set.as_bytes(), &no_files);
     let admitted = admitted.unwrap_or_else(|faults| panic!("{faults}"));
-    planner::plan(&admitted, &pipeline, "r-1".into(), false, Timestamp::UNIX_EPOCH)
-        .unwrap_or_else(|errors| panic!("{errors:?}"))
+    let plan = planner::plan(&admitted, &pipeline, "r-1".into(), false, Timestamp::UNIX_EPOCH)
+        .unwrap_or_else(|errors| panic!("{errors:?}"));
+    // How it was let in is looked at elsewhere.
+    Plan { safeguards: None, ..plan }
 }
 
 /// A stack as it was.
@@ -58,6 +60,7 @@ pub fn restore_point(name: &str) -> RestorePoint {
         rollback_configuration: RollbackConfiguration::default(),
         termination_protection: false,
         last_updated: None,
+        drift: None,
     };
     let template = Template::new("Resources: {}");
     RestorePoint::Stack(Box::new(StackRecord { view, template, policy: None }))

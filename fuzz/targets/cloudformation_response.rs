@@ -14,7 +14,6 @@ use wavegate::model::event::{Event, Prepared};
 use wavegate::model::ids::StackName;
 use wavegate::model::observation::{OperationTrace, ProviderError, ProviderErrorKind};
 use wavegate::model::preview::DescribedChangeSet;
-
 use wavegate::model::stack::{ChangeSetInputs, ChangeSetKind, RestorePoint, StackRecord, StackView, Template};
 use wavegate_fuzz::canned::{self, Answer, World, XML};
 use wavegate_fuzz::records::assert_survives;
@@ -169,6 +168,8 @@ fn prepared(changes: Vec<wavegate::model::preview::ResourceChange>, stack_id: &s
         digest: wavegate::model::ids::Digest::of_bytes(b""),
         counts: preview.counts(),
         changes: preview.changes,
+        classified: None,
+        context: None,
     }
 }
 

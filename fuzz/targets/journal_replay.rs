@@ -16,7 +16,6 @@ use wavegate::model::halt::{Hold, Kill, KillDoor, KillMode, KillScope, RevertRea
 use wavegate::model::ids::{Attempt, Digest, Epoch, KillId, RolloutId};
 use wavegate::model::plan::Plan;
 use wavegate::model::preview::PreviewCounts;
-
 use wavegate::model::stack::{RestorePoint, StackStatus};
 use wavegate::model::state::{Phase, RolloutPhase, State};
 use wavegate::model::time::Millis;
@@ -155,6 +154,8 @@ fn event(step: &Step) -> Event {
             digest: digest(d),
             counts: PreviewCounts::default(),
             changes: Vec::new(),
+            classified: None,
+            context: None,
         },
         Step::Gone(n) => Event::ChangeSetGone { rollout, target: id(n), why: String::new() },
         Step::Intend { target, back, call, attempt: a, epoch: e } => {

@@ -59,17 +59,7 @@ pub const CI: &[Configuration] = &[
         "a deposed daemon goes on",
         Bounds { zombies: true, grants: 1, kills: 1, modes: &[KillMode::Halt], ..Bounds::CALM },
     ),
-    all(
-        "people",
-        "two people must agree, two hours pass",
-        Bounds { shape: Shape::Asked, answers: 4, hours: 2, ..Bounds::CALM },
-    ),
-    all(
-        "people over",
-        "two people must agree, a takeover, a crash",
-        Bounds { shape: Shape::Asked, answers: 3, grants: 1, crashes: 1, ..Bounds::CALM },
-    ),
-    all("side by side", "two rollouts share a limit", Bounds { shape: Shape::Shared, ..Bounds::CALM }),
+    all("asked", "two people", Bounds { shape: Shape::Asked, answers: 2, ..Bounds::CALM }),
 ];
 
 /// By hand, in a quarter of an hour.
@@ -105,6 +95,26 @@ pub const LONG: &[Configuration] = &[
         Bounds { shape: Shape::Shared, alarms: 1, failures: 1, ..Bounds::CALM },
     ),
     all("side by side over", "two rollouts, a takeover", Bounds { shape: Shape::Shared, grants: 1, ..Bounds::CALM }),
+    all(
+        "people",
+        "two people must agree, two hours pass",
+        Bounds { shape: Shape::Asked, answers: 4, hours: 2, ..Bounds::CALM },
+    ),
+    all(
+        "people over",
+        "two people must agree, a takeover, a crash",
+        Bounds { shape: Shape::Asked, answers: 3, grants: 1, crashes: 1, ..Bounds::CALM },
+    ),
+    all("side by side", "two rollouts share a limit", Bounds { shape: Shape::Shared, ..Bounds::CALM }),
+];
+
+/// What only the list by hand leads to: people who take something back, a judgement that becomes another one, two rollouts that share a
+/// limit. Its models of people and of two rollouts do not come to a clean end yet; see docs/proof.md.
+pub const BY_HAND: [&str; 4] = [
+    "a narrow approval is used",
+    "two people let it go on",
+    "what people agreed to has become something else",
+    "one waits for the other",
 ];
 
 /// All lists.
