@@ -9,7 +9,7 @@ use wavegate::engine::answer::{PersonsAnswer, Says};
 use wavegate::engine::decide::Input;
 use wavegate::model::approval::ApprovalRule;
 use wavegate::model::class::{Autonomy, ChangeClass};
-use wavegate::model::event::Event;
+use wavegate::model::event::{Direction, Event};
 use wavegate::model::principal::{Principal, PrincipalKind};
 use wavegate::model::safeguards::*;
 use wavegate::model::state::State;
@@ -147,6 +147,8 @@ pub struct Consent {
     rejected: bool,
     /// An answer was used that was not there.
     conjured: bool,
+    /// Answers were used, or a call was intended, after somebody had said no.
+    overruled: bool,
     /// Answers became void.
     void: bool,
 }
@@ -180,7 +182,12 @@ impl Consent {
                 self.given.retain(|said| said.by != by);
             }
             Event::ApprovalRejected { .. } => self.rejected = true,
+            // A call that was intended before somebody said no may still arrive; none is intended after it.
+            Event::OperationIntended { operation, .. } if operation.direction == Direction::Forward => {
+                self.overruled |= self.rejected;
+            }
             Event::ApprovalsUsed { digest, by, through_wave, .. } => {
+                self.overruled |= self.rejected;
                 let mut used = Vec::new();
                 for name in by.iter().map(|name| name.trim().to_lowercase()) {
                     match self.given.iter().position(|said| said.by == name) {
@@ -221,7 +228,7 @@ impl Consent {
         let each = said.iter().all(|s| s.what == *what && s.through_wave >= wave && s.hour == *hour);
         let people: BTreeSet<&str> = said.iter().map(|s| s.by.as_str()).collect();
         let apart = people.len() == 2 && people.iter().all(|name| ["ada", "bob"].contains(name));
-        let fresh = for_this && each && !self.conjured && !self.rejected;
+        let fresh = for_this && each && !self.conjured && !self.overruled;
         (if fresh { Broken::NONE } else { Broken::S7 }) | (if apart { Broken::NONE } else { Broken::S6 })
     }
 }
