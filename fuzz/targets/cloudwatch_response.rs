@@ -70,7 +70,7 @@ fn cells() -> BTreeSet<&'static CellId> {
 }
 
 fn metrics(world: &World, answers: VecDeque<Answer>) {
-    let reads = evidence::reads(&PLAN, &cells());
+    let reads = evidence::reads(&PLAN.health, PLAN.cells.values());
     let (scope, chunks) = reads.metrics.first_key_value().expect("a scope");
     let queries = chunks.first().expect("one call");
     let (said, given) = world.play(answers, async |aws| aws.metrics(scope, queries, bake_since(), now()).await);
@@ -123,8 +123,8 @@ fn assert_read_failed(error: &ProviderError, given: &[Answer]) {
 /// One look, with each half of the evidence judged as it is: the other half is missing, so that it never passes.
 fn look(evidence: &Evidence, baking: BTreeSet<&CellId>) {
     let question = Question {
-        plan: &PLAN,
-        cells: cells(),
+        health: &PLAN.health,
+        cells: PLAN.cells.values().collect(),
         as_of_now: baking.is_empty(),
         baking,
         bake_since: bake_since(),

@@ -43,7 +43,8 @@ fn assert_whole(pipeline: &Pipeline) {
     let health = &pipeline.health;
     assert!(!health.metrics.is_empty() || !health.alarms.is_empty(), "a gate that cannot fire");
     for metric in &health.metrics {
-        assert!(metric.fail_when.value.is_finite() && metric.period_s > 0, "{metric:?}");
+        assert!(metric.fail_when.is_none_or(|threshold| threshold.value.is_finite()) && metric.period_s > 0, "{metric:?}");
+        assert!(metric.fail_when.is_some() || metric.compare.is_some(), "a metric that is never judged: {metric:?}");
         assert!((1..=metric.evaluation_periods).contains(&metric.datapoints_to_alarm), "{metric:?}");
     }
 }

@@ -79,12 +79,12 @@ pub struct ResourceFailure {
     pub reason: String,
 }
 
-/// A query for one metric of one cell, ready for `GetMetricData`.
+/// A query for one series of one cell, ready for its source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MetricQuery {
     /// The cell that the series speaks of.
     pub cell: CellId,
-    /// The metric's name in the pipeline.
+    /// The series' name: the metric's in the pipeline, or `NAME.bad` and `NAME.total` of a ratio.
     pub metric: String,
     /// What to fetch.
     pub source: QuerySource,
@@ -103,6 +103,13 @@ pub enum QuerySource {
         expression: String,
         /// `(id, metric)`, fetched but not returned.
         inputs: Vec<(String, MetricStat)>,
+    },
+    /// A range query of a Prometheus server.
+    Prometheus {
+        /// Its base address, as `http://127.0.0.1:9090`.
+        server: String,
+        /// PromQL, filled in for the cell.
+        query: String,
     },
 }
 
@@ -126,7 +133,7 @@ pub struct MetricStat {
 pub struct Series {
     /// Of which cell.
     pub cell: CellId,
-    /// Of which metric.
+    /// Which one: the name of its query.
     pub metric: String,
     /// What the source said of its completeness, over all pages.
     pub completeness: Completeness,
@@ -134,6 +141,8 @@ pub struct Series {
     pub points: Vec<(Timestamp, f64)>,
     /// Samples behind each point where they were asked for, by the same timestamps.
     pub samples: Vec<(Timestamp, f64)>,
+    /// The unit of the points, where the source tells it: recordings may, CloudWatch and Prometheus do not.
+    pub unit: Option<String>,
 }
 
 /// `StatusCode` of a series after the last page.
@@ -167,6 +176,14 @@ pub struct AlarmView {
     pub evaluation_trouble: Option<String>,
     /// A composite alarm.
     pub composite: bool,
+    /// Why its state is no signal: its actions are disabled, a mute rule is in force, or a composite's actions are suppressed. Whoever
+    /// silenced it expects it to be wrong.
+    #[serde(default)]
+    pub muted: Option<String>,
+    /// A Metrics Insights query with several series: one that vanishes reads OK (User Guide, "Missing data in CloudWatch Metrics Insights
+    /// alarms"), so that a dead cell looks well.
+    #[serde(default)]
+    pub several_series: bool,
 }
 
 /// `StateValue`.

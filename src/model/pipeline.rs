@@ -6,11 +6,12 @@
 pub mod beside;
 pub mod build;
 pub mod check;
+mod fill;
+pub mod health;
 pub mod read;
 pub mod yaml;
 
 use super::ids::{AccountId, CellId, Digest, Region, StackKey, StackName};
-use super::observation::MetricStat;
 use super::safeguards::Safeguards;
 use super::stack::Scope;
 use super::time::Millis;
@@ -18,6 +19,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use health::{
+    AlarmGate, Compare, Comparison, Health, Metric, MetricScope, MetricSource, MissingData, RatioPart, StatTemplate,
+    Threshold, Worse,
+};
 
 /// An SRE's pipeline: fleet, waves, health, revert policy. Every reference in it is known to hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,30 +69,6 @@ impl Cell {
     /// Where calls for this cell go.
     pub fn scope(&self) -> Scope {
         Scope { account: self.account.clone(), region: self.region.clone(), role: self.role.clone() }
-    }
-
-    /// Fills `{cell}`, `{account}`, `{region}`, `{environment}` and `{cell.KEY}` in `text`; the error is the placeholder that
-    /// this cell has no value for.
-    ///
-    /// # Errors
-    /// The unknown placeholder's name.
-    pub fn fill(&self, text: &str) -> Result<String, String> {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let Some((key, tail)) = after.split_once('}') else { return Err(after.to_owned()) };
-            out.push_str(before);
-            out.push_str(match key {
-                "cell" => self.name.as_str(),
-                "account" => self.account.as_str(),
-                "region" => self.region.as_str(),
-                "environment" => &self.environment,
-                _ => key.strip_prefix("cell.").and_then(|k| self.attributes.get(k)).ok_or_else(|| key.to_owned())?,
-            });
-            rest = tail;
-        }
-        out.push_str(rest);
-        Ok(out)
     }
 }
 
@@ -167,155 +149,6 @@ pub enum RegionOrder {
     Sequential,
     /// All at once, within `max_concurrent`.
     Parallel,
-}
-
-/// How health is judged. At least one metric or alarm: a gate that cannot fire is refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Health {
-    /// Between two looks.
-    pub interval: Millis,
-    /// Points that begin less than this after a deploy are not judged.
-    pub settle: Millis,
-    /// Metrics with thresholds.
-    pub metrics: Vec<Metric>,
-    /// Alarms that must be OK.
-    pub alarms: Vec<AlarmGate>,
-}
-
-/// A metric with its threshold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
-    /// Unique in the pipeline.
-    pub name: String,
-    /// What is read, with `{…}` placeholders still in it.
-    pub source: MetricSource,
-    /// Seconds per point.
-    pub period_s: u32,
-    /// The value that is bad.
-    pub fail_when: Threshold,
-    /// M: so many bad points …
-    pub datapoints_to_alarm: u32,
-    /// … of N.
-    pub evaluation_periods: u32,
-    /// What a missing point means.
-    pub missing_data: MissingData,
-    /// A point with fewer samples counts as missing; 0: not asked.
-    pub min_samples: u32,
-}
-
-/// Where a metric's values come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MetricSource {
-    /// One CloudWatch metric.
-    Metric(StatTemplate),
-    /// Metric math.
-    Expression {
-        /// Over the inputs' ids.
-        expression: String,
-        /// By id.
-        inputs: BTreeMap<String, StatTemplate>,
-    },
-}
-
-/// A CloudWatch metric, with placeholders in its dimensions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatTemplate {
-    /// As `AWS/ApplicationELB`.
-    pub namespace: String,
-    /// As `HTTPCode_Target_5XX_Count`.
-    pub name: String,
-    /// By name, with placeholders.
-    pub dimensions: BTreeMap<String, String>,
-    /// `Sum`, `Average`, `p99` …
-    pub statistic: String,
-    /// The unit that points must have.
-    pub unit: Option<String>,
-}
-
-impl StatTemplate {
-    /// This metric for one cell.
-    ///
-    /// # Errors
-    /// The placeholder that the cell has no value for.
-    pub fn fill(&self, cell: &Cell) -> Result<MetricStat, String> {
-        let dimensions =
-            self.dimensions.iter().map(|(k, v)| Ok((k.clone(), cell.fill(v)?))).collect::<Result<_, String>>()?;
-        Ok(MetricStat {
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-            dimensions,
-            statistic: self.statistic.clone(),
-            unit: self.unit.clone(),
-        })
-    }
-}
-
-/// `> 5`, `>= 5`, `< 5`, `<= 5`: when it holds, the point is bad.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Threshold {
-    /// The comparison.
-    pub op: Comparison,
-    /// Finite.
-    pub value: f64,
-}
-
-impl Threshold {
-    /// True when `value` is bad. NaN is never judged here: the caller has refused it.
-    pub fn is_bad(&self, value: f64) -> bool {
-        match self.op {
-            Comparison::Above => value > self.value,
-            Comparison::AtLeast => value >= self.value,
-            Comparison::Below => value < self.value,
-            Comparison::AtMost => value <= self.value,
-        }
-    }
-}
-
-impl std::fmt::Display for Threshold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let op = match self.op {
-            Comparison::Above => ">",
-            Comparison::AtLeast => ">=",
-            Comparison::Below => "<",
-            Comparison::AtMost => "<=",
-        };
-        write!(f, "{op} {}", self.value)
-    }
-}
-
-/// How a threshold compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Comparison {
-    /// `>`
-    Above,
-    /// `>=`
-    AtLeast,
-    /// `<`
-    Below,
-    /// `<=`
-    AtMost,
-}
-
-/// What a missing data point means. None of them is health.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MissingData {
-    /// It is a bad point.
-    Fail,
-    /// The verdict is inconclusive until the point comes.
-    #[default]
-    Hold,
-    /// It is left out; the minimum number of data points still holds.
-    Ignore,
-}
-
-/// An alarm that must be OK, per cell where its name has a placeholder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlarmGate {
-    /// With `{…}` placeholders.
-    pub name: String,
 }
 
 /// What happens when health breaks, and how a revert is paced.

@@ -106,7 +106,15 @@ pub fn plan(rollout: &str, safeguards: Safeguards, places: &[Place]) -> Plan {
         cells: places.iter().map(|place| (place.cell.as_str().into(), cell(place))).collect(),
         waves: (0..waves).map(|n| wave(n, places)).collect(),
         targets: places.iter().map(|place| (id(&place.cell), target(place))).collect(),
-        health: Health { interval: Millis(1), settle: Millis(0), metrics: Vec::new(), alarms: Vec::new() },
+        health: Health {
+            interval: Millis(1),
+            settle: Millis(0),
+            lag: None,
+            metrics: Vec::new(),
+            alarms: Vec::new(),
+            compare: None,
+            prometheus: None,
+        },
         repairs: BTreeSet::new(),
         revert: RevertPolicy {
             on_failure: OnFailure::Revert,

@@ -163,8 +163,11 @@ fn plan(rollout: &str, template: &Template) -> Plan {
         health: Health {
             interval: Millis::from_secs(15),
             settle: Millis(0),
+            lag: Some(Millis(0)),
             metrics: Vec::new(),
             alarms: vec![AlarmGate { name: ALARM.into() }],
+            compare: None,
+            prometheus: None,
         },
         repairs: BTreeSet::new(),
         revert: RevertPolicy {

@@ -363,5 +363,7 @@ fn view_of(alarm: Alarm) -> AlarmView {
         since: None,
         evaluation_trouble: None,
         composite: false,
+        muted: None,
+        several_series: false,
     }
 }

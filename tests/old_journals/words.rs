@@ -320,7 +320,7 @@ fn rich() -> Plan {
         plan.health.metrics.push(Metric {
             name: format!("expression-{n}"),
             source: MetricSource::Expression { expression: "100 * a".into(), inputs },
-            fail_when: Threshold { op, value: 0.1 },
+            fail_when: Some(Threshold { op, value: 0.1 }),
             missing_data,
             min_samples: 100,
             ..first.clone()

@@ -212,6 +212,27 @@ impl<'a> Fields<'a> {
         found
     }
 
+    /// A number in a range.
+    pub fn number(&self, key: &str, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
+        let node = self.get(key)?;
+        let found = match node.value {
+            #[expect(clippy::cast_precision_loss, reason = "out of range long before it matters")]
+            Value::Int(n) => Some(n as f64),
+            Value::Float(n) => Some(n),
+            _ => None,
+        };
+        let found = found.filter(|n| range.contains(n));
+        if found.is_none() {
+            let (low, high) = (range.start(), range.end());
+            self.faults.at(
+                node,
+                format!("`{key}` must be a number from {low} to {high}"),
+                format!("write `{key}: {high}`"),
+            );
+        }
+        found
+    }
+
     /// A duration, as `10m`, `1h30m`, `45s`.
     pub fn duration(&self, key: &str) -> Option<Millis> {
         let node = self.get(key)?;

@@ -1,12 +1,13 @@
 //! Document → values: takes every field out of the tree, with its own limits and defaults. How fields fit together is in `check`.
 
+mod compare;
+mod health;
 mod metric;
 pub mod safeguards;
+mod source;
 
 use super::beside::Beside;
-use super::{
-    AlarmGate, Amount, Cell, Health, Irreversible, OnFailure, Pipeline, RegionOrder, RevertPolicy, Select, WaveSpec,
-};
+use super::{Amount, Cell, Irreversible, OnFailure, Pipeline, RegionOrder, RevertPolicy, Select, WaveSpec};
 use crate::model::document::fields::{Faults, text};
 use crate::model::document::{Fields, Node, Value};
 use crate::model::ids::Digest;
@@ -58,8 +59,9 @@ pub fn pipeline<'a>(root: &'a Node, digest: Digest, beside: &Beside<'_>, faults:
     let (waves, wave_nodes, waves_whole) = sound_parts(wave_nodes, faults, wave);
     let before = faults.count();
     let health_node = fields.need("health", "{metrics: […]}");
-    let (health, metrics, alarms) =
-        health_node.and_then(|node| health(node, faults)).unwrap_or_else(|| (no_health(), Vec::new(), Vec::new()));
+    let (health, metrics, alarms) = health_node
+        .and_then(|node| health::health(node, faults))
+        .unwrap_or_else(|| (health::none(), Vec::new(), Vec::new()));
     let health_whole = health_node.is_some() && faults.count() == before;
     let revert = revert(fields.get("revert"), faults);
     let safeguards = safeguards::safeguards(&fields, beside);
@@ -84,6 +86,39 @@ pub fn pipeline<'a>(root: &'a Node, digest: Digest, beside: &Beside<'_>, faults:
             health,
             revert,
             safeguards: Arc::new(safeguards.safeguards),
+        },
+    })
+}
+
+/// Takes the health section out of a document that has neither a fleet nor waves: a gate to be tried. The rest of what comes back is empty.
+pub fn gate<'a>(root: &'a Node, digest: Digest, faults: &'a Faults) -> Option<Built<'a>> {
+    let fields = Fields::of(root, &["version", "name", "health"], faults)?;
+    fields.need("version", "1");
+    fields.whole("version", 1..=1);
+    let name = fields.need_text("name", "default").filter(|_| named(&fields, "name", is_name, NAME_RULE));
+    let before = faults.count();
+    let (health, metrics, alarms) = fields.get("health").and_then(|node| health::health(node, faults))?;
+    Some(Built {
+        cells: Vec::new(),
+        waves: Vec::new(),
+        metrics,
+        alarms,
+        health: fields.get("health"),
+        fleet_whole: false,
+        waves_whole: false,
+        health_whole: faults.count() == before,
+        root,
+        autonomy_whole: true,
+        approvals_whole: true,
+        safeguards_whole: true,
+        pipeline: Pipeline {
+            name: name.unwrap_or_default(),
+            digest,
+            cells: Vec::new(),
+            waves: Vec::new(),
+            health,
+            revert: revert(None, faults),
+            safeguards: Arc::default(),
         },
     })
 }
@@ -323,31 +358,6 @@ fn select(node: &Node, faults: &Faults) -> Option<Select> {
             None
         }
     }
-}
-
-type HealthParts<'a> = (Health, Vec<&'a Node>, Vec<&'a Node>);
-
-fn health<'a>(node: &'a Node, faults: &'a Faults) -> Option<HealthParts<'a>> {
-    let fields = Fields::of(node, &["interval", "settle", "metrics", "alarms"], faults)?;
-    let (metrics, metric_nodes, _) = sound_parts(fields.list("metrics"), faults, metric::metric);
-    let (alarms, alarm_nodes, _) = sound_parts(fields.list("alarms"), faults, alarm);
-    let default = no_health();
-    let health = Health {
-        interval: fields.duration("interval").unwrap_or(default.interval),
-        settle: fields.duration("settle").unwrap_or(default.settle),
-        metrics,
-        alarms,
-    };
-    Some((health, metric_nodes, alarm_nodes))
-}
-
-fn no_health() -> Health {
-    Health { interval: Millis::from_secs(30), settle: Millis(0), metrics: Vec::new(), alarms: Vec::new() }
-}
-
-fn alarm(node: &Node, faults: &Faults) -> Option<AlarmGate> {
-    let fields = Fields::of(node, &["name"], faults)?;
-    Some(AlarmGate { name: fields.need_text("name", "\"orders-{cell}-5xx\"")? })
 }
 
 fn revert(node: Option<&Node>, faults: &Faults) -> RevertPolicy {

@@ -1,13 +1,14 @@
 //! How the parts of a pipeline fit together: every fault, each at the part that is wrong.
 
+mod gates;
+mod health;
 mod safeguards;
 
 use super::build::Built;
-use super::{Cell, Metric, MetricSource, Select, WaveSpec};
+use super::{Cell, Select, WaveSpec};
 use crate::model::document::fields::{Faults, known_or};
 use crate::model::document::{Node, Value};
 use crate::model::ids::CellId;
-use crate::model::time::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Percentages that are to add up to 100 may miss it by this much: thirds are written with two digits.
@@ -26,9 +27,14 @@ pub fn check(built: &Built<'_>, faults: &Faults) {
             check_reach(built, faults);
         }
     }
-    check_health(built, faults);
-    check_gates(built, faults);
+    health::check(built, faults);
+    gates::check(built, faults);
     safeguards::check(built, faults);
+}
+
+/// Notes every fault of a health section that stands alone: how it fits waves and cells is not asked.
+pub fn check_gate(built: &Built<'_>, faults: &Faults) {
+    health::check(built, faults);
 }
 
 /// Which cells each wave takes, in order: from those of its environment that no earlier wave took, in the fleet's order.
@@ -321,138 +327,6 @@ fn check_taken(built: &Built<'_>, wave: &WaveSpec, node: &Node, earlier: &[Vec<C
         }
     }
     wanted.iter().all(|name| built.pipeline.cells.iter().any(|c| c.name == *name))
-}
-
-fn check_health(built: &Built<'_>, faults: &Faults) {
-    let health = &built.pipeline.health;
-    let Some(section) = built.health else { return };
-    if built.health_whole && built.metrics.is_empty() && built.alarms.is_empty() {
-        faults.at(
-            &first_key(section),
-            "a gate without metrics and alarms can never say no",
-            "give it at least one metric or alarm that can be read",
-        );
-    }
-    if health.interval == Millis(0) {
-        faults.at(&at_key(section, "interval"), "`interval` is 0", "write `interval: 30s`");
-    }
-    let mut names = BTreeSet::new();
-    for (metric, node) in health.metrics.iter().zip(&built.metrics) {
-        if !names.insert(&metric.name) {
-            faults.at(
-                &at_key(node, "name"),
-                format!("there are two metrics `{}`", metric.name),
-                "give each metric a name of its own",
-            );
-        }
-        if metric.datapoints_to_alarm > metric.evaluation_periods {
-            let message =
-                format!("{} bad points of {} can never be", metric.datapoints_to_alarm, metric.evaluation_periods);
-            let fix = "make `datapoints_to_alarm` (default 3) at most `evaluation_periods` (default 5)";
-            let key = if node_has(node, "datapoints_to_alarm") { "datapoints_to_alarm" } else { "evaluation_periods" };
-            faults.at(&at_key(node, key), message, fix);
-        }
-        check_placeholders(built, node, &templates(metric), faults);
-    }
-    let mut alarms = BTreeSet::new();
-    for (alarm, node) in health.alarms.iter().zip(&built.alarms) {
-        if !alarms.insert(&alarm.name) {
-            faults.at(&at_key(node, "name"), format!("the alarm `{}` stands twice", alarm.name), "keep one of them");
-        }
-        check_placeholders(built, node, &[alarm.name.as_str()], faults);
-    }
-}
-
-fn templates(metric: &Metric) -> Vec<&str> {
-    match &metric.source {
-        MetricSource::Metric(stat) => stat.dimensions.values().map(String::as_str).collect(),
-        MetricSource::Expression { inputs, .. } => {
-            inputs.values().flat_map(|s| s.dimensions.values()).map(String::as_str).collect()
-        }
-    }
-}
-
-/// Every placeholder has a value in every cell. One fault for a placeholder, with the first cell that lacks it and how many do.
-fn check_placeholders(built: &Built<'_>, node: &Node, templates: &[&str], faults: &Faults) {
-    let mut missing: BTreeMap<String, (&CellId, BTreeSet<&CellId>, &str)> = BTreeMap::new();
-    for template in templates {
-        for cell in &built.pipeline.cells {
-            if let Err(placeholder) = cell.fill(template) {
-                missing
-                    .entry(placeholder)
-                    .or_insert_with(|| (&cell.name, BTreeSet::new(), template))
-                    .1
-                    .insert(&cell.name);
-            }
-        }
-    }
-    for (placeholder, (cell, cells, template)) in missing {
-        let place = holding(node, template).map_or_else(|| first_key(node), Node::clone);
-        let more = if cells.len() > 1 { format!(" and {} more", cells.len() - 1) } else { String::new() };
-        if template.matches('{').count() > template.matches('}').count() {
-            faults.at(&place, "a placeholder that is not closed", "close it with `}`");
-            continue;
-        }
-        let fix = match placeholder.strip_prefix("cell.") {
-            Some(key) => format!("give the cell `attributes: {{{key}: …}}`"),
-            None => "use `{cell}`, `{account}`, `{region}`, `{environment}` or `{cell.KEY}`".to_owned(),
-        };
-        faults.at(&place, format!("no value for `{{{placeholder}}}` in cell `{cell}`{more}"), fix);
-    }
-}
-
-/// The node of a text.
-fn holding<'a>(node: &'a Node, text: &str) -> Option<&'a Node> {
-    match &node.value {
-        Value::Text(found, _) if found == text => Some(node),
-        Value::List(items) => items.iter().find_map(|item| holding(item, text)),
-        Value::Map(entries) => entries.iter().find_map(|(_, value)| holding(value, text)),
-        _ => None,
-    }
-}
-
-/// A gate that can never decide within its wave's `max_bake` is refused.
-fn check_gates(built: &Built<'_>, faults: &Faults) {
-    let health = &built.pipeline.health;
-    for (wave, node) in built.pipeline.waves.iter().zip(&built.waves) {
-        // With a bake that is longer than `max_bake` nothing fits, and that has been said. Without a bake the newest points as of
-        // now are judged: nothing has to fit into it.
-        if wave.bake > wave.max_bake || (wave.bake == Millis(0) && wave.bake_datapoints == 0) {
-            continue;
-        }
-        if built.health_whole && wave.bake > Millis(0) && health.interval > wave.bake {
-            let message = format!(
-                "the bake of wave `{}` ({}) ends before health is looked at twice ({})",
-                wave.name, wave.bake, health.interval
-            );
-            faults.at(&at_key(node, "bake"), message, "bake for at least one `interval`");
-        }
-        let key = if node_has(node, "max_bake") { "max_bake" } else { "bake" };
-        for metric in &health.metrics {
-            let period = u64::from(metric.period_s) * 1000;
-            let points = wave.bake_datapoints;
-            let to_fire = Millis(period * u64::from(metric.datapoints_to_alarm)).plus(health.settle);
-            let to_pass = Millis(period * u64::from(points)).plus(health.settle);
-            if to_fire > wave.max_bake {
-                let message = format!(
-                    "metric `{}` needs {to_fire} to fail, and wave `{}` bakes {} at most",
-                    metric.name, wave.name, wave.max_bake
-                );
-                faults.at(
-                    &at_key(node, key),
-                    message,
-                    "raise `max_bake`, or shorten the metric's `period` or `datapoints_to_alarm`",
-                );
-            }
-            if wave.bake_datapoints > 0 && to_pass > wave.max_bake {
-                let message = format!(
-                    "metric `{}` needs {to_pass} for {points} points, and wave `{}` bakes {} at most",
-                    metric.name, wave.name, wave.max_bake
-                );
-                faults.at(&at_key(node, key), message, "raise `max_bake`, or ask for fewer `bake_datapoints`");
-            }
-        }
-    }
 }
 
 fn node_has(node: &Node, key: &str) -> bool {

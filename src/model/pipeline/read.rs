@@ -1,7 +1,7 @@
 //! Bytes → [`Pipeline`]: the only way to get one.
 
 use super::beside::{Beside, FindFile};
-use super::{Pipeline, build, check, yaml};
+use super::{Health, Pipeline, build, check, yaml};
 use crate::model::document::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::document::fields::Faults;
 use crate::model::document::{self, Node};
@@ -39,6 +39,44 @@ pub fn read_with(file: &str, bytes: &[u8], find: FindFile<'_>) -> Result<Pipelin
             Err(Diagnostics::of_file(file, "the document is no pipeline", "see pipelines/README.md"))
         }
         _ => Err(Diagnostics::new(file, &source, all).and(beside.into_broken())),
+    }
+}
+
+/// What a gate is read from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Gate {
+    /// A whole pipeline.
+    Pipeline(Box<Pipeline>),
+    /// A health section by itself, to be tried: nothing can be rolled out by it.
+    Alone {
+        /// The file's `name`.
+        name: String,
+        /// How health is judged. That it fits waves and cells is not known.
+        health: Health,
+    },
+}
+
+/// Reads a pipeline, or a file that has only `version`, `name` and `health`.
+///
+/// # Errors
+/// As [`read_with`].
+pub fn read_gate(file: &str, bytes: &[u8], find: FindFile<'_>) -> Result<Gate, Diagnostics> {
+    let root = document::read(file, bytes)?;
+    let has = |key: &str| root.entry(key).is_some();
+    if has("fleet") || has("waves") || !has("health") {
+        return read_with(file, bytes, find).map(|pipeline| Gate::Pipeline(Box::new(pipeline)));
+    }
+    let faults = Faults::default();
+    let built = build::gate(&root, Digest::of_bytes(bytes), &faults);
+    if let Some(built) = &built {
+        check::check_gate(built, &faults);
+    }
+    let all = faults.all();
+    match built {
+        Some(built) if all.is_empty() && built.health_whole => {
+            Ok(Gate::Alone { name: built.pipeline.name, health: built.pipeline.health })
+        }
+        _ => Err(Diagnostics::new(file, &String::from_utf8_lossy(bytes), all)),
     }
 }
 

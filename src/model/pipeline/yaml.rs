@@ -1,9 +1,10 @@
 //! The shape of a pipeline file, for editors (`wavegate schema`) and for the typed second reading. What the values mean and how they
 //! must fit together is in `build` and `check`.
 
+mod health;
 mod safeguards;
 
-use super::{Irreversible, MissingData, OnFailure, RegionOrder};
+use super::{Irreversible, OnFailure, RegionOrder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub struct PipelineYaml {
     #[schemars(length(min = 1))]
     waves: Vec<WaveYaml>,
     /// How health is judged between waves.
-    health: HealthYaml,
+    health: health::HealthYaml,
     /// What happens when health breaks.
     revert: Option<RevertYaml>,
     /// What people must say to which change.
@@ -144,82 +145,6 @@ struct SelectYaml {
     percent_of_traffic: Option<Percent>,
     /// All that are left: `true`.
     remaining: Option<bool>,
-}
-
-/// How health is judged. At least one metric or alarm.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read for its shape")]
-struct HealthYaml {
-    /// Between two looks. Default: 30s.
-    interval: Option<String>,
-    /// Points that begin less than this after a deploy are not judged. Default: 0s.
-    settle: Option<String>,
-    /// Metrics with thresholds.
-    metrics: Option<Vec<MetricYaml>>,
-    /// Alarms that must be OK.
-    alarms: Option<Vec<AlarmYaml>>,
-}
-
-/// A metric: `namespace` + `metric`, or `expression` + `inputs`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read for its shape")]
-struct MetricYaml {
-    /// Unique in the pipeline.
-    name: String,
-    /// As `AWS/ApplicationELB`.
-    namespace: Option<String>,
-    /// As `HTTPCode_Target_5XX_Count`.
-    metric: Option<String>,
-    /// By name; `{cell}`, `{account}`, `{region}`, `{environment}` and `{cell.KEY}` are filled in.
-    dimensions: Option<BTreeMap<String, String>>,
-    /// `Sum`, `Average`, `Minimum`, `Maximum`, `SampleCount`, `p99` …
-    statistic: Option<String>,
-    /// Only points of this unit.
-    unit: Option<String>,
-    /// CloudWatch metric math over the inputs' names.
-    expression: Option<String>,
-    /// What the expression is over.
-    inputs: Option<BTreeMap<String, InputYaml>>,
-    /// Per point: 10s, 20s, 30s or whole minutes (1s and 5s for custom metrics of high resolution).
-    period: String,
-    /// The bad value, as `> 5`.
-    fail_when: String,
-    /// M of N: so many bad points … Default: 3.
-    datapoints_to_alarm: Option<u32>,
-    /// … of so many. Default: 5.
-    evaluation_periods: Option<u32>,
-    /// What a missing point means. Default: hold.
-    missing_data: Option<MissingData>,
-    /// A point that rests on fewer samples counts as missing. Default: 0, not asked.
-    min_samples: Option<u32>,
-}
-
-/// One input of an expression.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read for its shape")]
-struct InputYaml {
-    /// As `AWS/ApplicationELB`.
-    namespace: String,
-    /// As `RequestCount`.
-    metric: String,
-    /// By name, with placeholders.
-    dimensions: Option<BTreeMap<String, String>>,
-    /// `Sum`, `Average` …
-    statistic: String,
-    /// Only points of this unit.
-    unit: Option<String>,
-}
-
-/// An alarm, metric or composite.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read for its shape")]
-struct AlarmYaml {
-    /// Its name; placeholders make it one for each cell.
-    name: String,
 }
 
 /// How a revert goes.

@@ -1,51 +1,81 @@
-//! One metric of the health section: where its values come from, their period and their threshold.
+//! One metric of the health section: its period, its threshold, and what it asks of the data.
 
-use super::super::{Comparison, Metric, MetricSource, MissingData, StatTemplate, Threshold};
-use super::named;
-use crate::model::document::fields::{Faults, known_or};
-use crate::model::document::{Fields, Node, Value};
-use std::collections::BTreeMap;
+use super::super::{Comparison, Metric, MetricScope, MetricSource, MissingData, RatioPart, Threshold, Worse};
+use super::{compare, named, source};
+use crate::model::document::fields::Faults;
+use crate::model::document::{Fields, Node};
+
+/// A metric as written: whether it is compared is known when the whole section is.
+pub struct Written {
+    /// The metric, not compared yet.
+    pub metric: Metric,
+    /// Its word on comparison, where there is one; none inside: `off`.
+    pub word: Option<Option<Worse>>,
+}
+
+const KEYS: [&str; 19] = [
+    "name",
+    "namespace",
+    "metric",
+    "dimensions",
+    "statistic",
+    "unit",
+    "expression",
+    "inputs",
+    "ratio",
+    "prometheus",
+    "period",
+    "fail_when",
+    "datapoints_to_alarm",
+    "evaluation_periods",
+    "missing_data",
+    "min_samples",
+    "scope",
+    "compare",
+    "detect",
+];
+
+const MISSING_DATA: [(&str, MissingData); 6] = [
+    ("hold", MissingData::Hold),
+    ("breaching", MissingData::Fail),
+    ("fail", MissingData::Fail),
+    ("not_breaching", MissingData::NotBreaching),
+    ("ignore", MissingData::Ignore),
+    ("missing", MissingData::Missing),
+];
 
 /// One metric of the health section.
-pub fn metric(node: &Node, faults: &Faults) -> Option<Metric> {
-    const KEYS: [&str; 14] = [
-        "name",
-        "namespace",
-        "metric",
-        "dimensions",
-        "statistic",
-        "unit",
-        "expression",
-        "inputs",
-        "period",
-        "fail_when",
-        "datapoints_to_alarm",
-        "evaluation_periods",
-        "missing_data",
-        "min_samples",
-    ];
+pub fn metric(node: &Node, faults: &Faults) -> Option<Written> {
     let fields = Fields::of(node, &KEYS, faults)?;
     let name = fields
         .need_text("name", "errors")
         .filter(|_| named(&fields, "name", is_metric_name, "letters, digits, `-` and `_`"));
-    let source = metric_source(&fields);
-    let period_s = fields.need("period", "60s").and_then(|node| period(&fields, node));
-    let fail_when = fields.need_text("fail_when", "\"> 5\"").and_then(|text| threshold(&fields, &text));
+    let source = source::source(&fields);
+    let promql = source.as_ref().is_some_and(is_promql);
+    let period_s = fields.need("period", "60s").and_then(|node| period(&fields, node, promql));
+    let fail_when = fields.text("fail_when").and_then(|text| threshold(&fields, &text));
     let datapoints_to_alarm = fields.whole("datapoints_to_alarm", 1..=1440).unwrap_or(3);
     let evaluation_periods = fields.whole("evaluation_periods", 1..=1440).unwrap_or(5);
-    let missing_data = [("hold", MissingData::Hold), ("fail", MissingData::Fail), ("ignore", MissingData::Ignore)];
-    let missing_data = fields.word("missing_data", &missing_data).unwrap_or_default();
-    let min_samples = fields.whole("min_samples", 0..=1_000_000_000).unwrap_or(0);
-    Some(Metric {
+    let missing_data = fields.word("missing_data", &MISSING_DATA).unwrap_or_default();
+    let min_samples = min_samples(&fields, source.as_ref());
+    let scope = fields.word("scope", &[("cell", MetricScope::Cell), ("wave", MetricScope::Wave)]).unwrap_or_default();
+    refuse_average(&fields, scope, source.as_ref());
+    let word = compare::word(&fields);
+    let detect = fields.number("detect", compare::DETECT);
+    let metric = Metric {
         name: name?,
         source: source?,
         period_s: period_s?,
-        fail_when: fail_when?,
+        fail_when,
         datapoints_to_alarm,
         evaluation_periods,
         missing_data,
         min_samples,
-    })
+        scope,
+        compare: None,
+        detect,
+    };
+    Some(Written { metric, word })
 }
 
 fn is_metric_name(text: &str) -> bool {
@@ -54,152 +84,68 @@ fn is_metric_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-fn metric_source(fields: &Fields<'_>) -> Option<MetricSource> {
-    match (fields.get("expression"), fields.get("metric")) {
-        (Some(_), Some(metric)) => {
-            fields.faults().at(
-                metric,
-                "`expression` and `metric` at once",
-                "keep `metric` for one series, or `expression` with `inputs`",
-            );
-            None
-        }
-        (Some(_), None) => {
-            let inert = ["namespace", "dimensions", "statistic", "unit"];
-            refuse_inert(
-                fields,
-                &inert,
-                "says nothing beside `expression`",
-                "move it into an entry of `inputs`, or remove it",
-            );
-            expression(fields)
-        }
-        (None, _) => {
-            refuse_inert(
-                fields,
-                &["inputs"],
-                "says nothing without `expression`",
-                "add `expression: …` over them, or remove it",
-            );
-            stat(fields).map(MetricSource::Metric)
-        }
+fn is_promql(source: &MetricSource) -> bool {
+    let part = |part: &RatioPart| matches!(part, RatioPart::Prometheus(_));
+    match source {
+        MetricSource::Prometheus(_) => true,
+        MetricSource::Ratio { bad, total, .. } => part(bad) && part(total),
+        MetricSource::Metric(_) | MetricSource::Expression { .. } => false,
     }
 }
 
-/// A key that nothing would read is refused: whoever wrote it believes that it counts.
-fn refuse_inert(fields: &Fields<'_>, keys: &[&str], words: &str, fix: &str) {
-    for (key, node) in keys.iter().filter_map(|key| Some((key, fields.get(key)?))) {
-        fields.faults().at(node, format!("`{key}` {words}"), fix);
+/// What is written, or what a percentile needs.
+fn min_samples(fields: &Fields<'_>, source: Option<&MetricSource>) -> u32 {
+    let written = fields.whole("min_samples", 0..=1_000_000_000);
+    match (written, source) {
+        (Some(asked), Some(MetricSource::Prometheus(_))) if asked > 0 => {
+            if let Some(node) = fields.get("min_samples") {
+                let fix = "remove it, or write a `ratio`: there the total is asked";
+                fields.faults().at(node, "Prometheus tells no sample counts: every point would be missing", fix);
+            }
+            0
+        }
+        (Some(asked), _) => asked,
+        (None, Some(MetricSource::Metric(stat))) if !fields.has("min_samples") => percentile_needs(&stat.statistic),
+        (None, _) => 0,
     }
 }
 
-fn stat(fields: &Fields<'_>) -> Option<StatTemplate> {
-    let namespace = fields.need_text("namespace", "AWS/ApplicationELB");
-    let name = fields.need_text("metric", "HTTPCode_Target_5XX_Count");
-    let statistic = fields.need_text("statistic", "Sum").filter(|_| {
-        named(
-            fields,
-            "statistic",
-            is_statistic,
-            "`Sum`, `Average`, `Minimum`, `Maximum`, `SampleCount`, or a percentile as `p99`",
-        )
-    });
-    let dimensions = fields.texts("dimensions").into_iter().map(|(_, key, _, value)| (key, value)).collect();
-    let unit = fields.text("unit");
-    Some(StatTemplate { namespace: namespace?, name: name?, dimensions, statistic: statistic?, unit })
+/// How many samples a percentile needs: 10/(1-p) for the upper half, 10/p for the lower one; fewer are an accident (CloudWatch User Guide,
+/// "Percentile-based alarms and low data samples"). 0 for what is no percentile; p0 and p100 are Minimum and Maximum.
+fn percentile_needs(statistic: &str) -> u32 {
+    let percent = statistic.strip_prefix('p').and_then(|p| p.parse::<f64>().ok());
+    let Some(tail) = percent.map(|p| p.min(100.0 - p)).filter(|tail| *tail > 0.0) else { return 0 };
+    // 100 - 99.9 is a hair below 0.1: without the allowance a sample more would be asked.
+    let needed = (1000.0 / tail - 1e-6).ceil().clamp(0.0, 1e9);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    let needed = needed as u32;
+    needed
 }
 
-/// CloudWatch User Guide, "CloudWatch statistics definitions".
-fn is_statistic(text: &str) -> bool {
-    let bare = |prefix: &str| {
-        text.strip_prefix(prefix).and_then(|n| n.parse::<f64>().ok()).is_some_and(|n| (0.0..=100.0).contains(&n))
-    };
-    let ranged = |prefix: &str| {
-        text.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('(') && rest.ends_with(')') && rest.contains(':'))
-    };
-    matches!(text, "Sum" | "Average" | "Minimum" | "Maximum" | "SampleCount" | "IQM")
-        || ["p", "tm", "tc", "ts", "wm"].into_iter().any(bare)
-        || ["TM", "TC", "TS", "WM", "PR"].into_iter().any(ranged)
-}
-
-fn expression(fields: &Fields<'_>) -> Option<MetricSource> {
-    let expression = fields.text("expression")?;
-    let inputs_node = fields.need("inputs", "{errors: {…}}")?;
-    let Value::Map(entries) = &inputs_node.value else {
+fn refuse_average(fields: &Fields<'_>, scope: MetricScope, source: Option<&MetricSource>) {
+    let ratio = matches!(source, None | Some(MetricSource::Ratio { .. }));
+    if let (MetricScope::Wave, false, Some(node)) = (scope, ratio, fields.get("scope")) {
+        let message = "`scope: wave` adds counts up, and only a `ratio` has counts: an average of percentiles is not a percentile";
         fields.faults().at(
-            inputs_node,
-            "`inputs` must be a mapping of names to metrics",
-            "write `inputs:` and entries as `errors: {namespace: …}`",
-        );
-        return None;
-    };
-    if entries.is_empty() {
-        fields.faults().at(
-            inputs_node,
-            "`inputs` is empty",
-            "give the expression the metrics that it is over, as `errors: {namespace: …}`",
+            node,
+            message,
+            "write the metric as a `ratio`, or remove `scope`: each cell is judged by itself",
         );
     }
-    let before = fields.faults().count();
-    undeclared_inputs(fields, &expression, entries);
-    let all_declared = fields.faults().count() == before;
-    let mut inputs = BTreeMap::new();
-    for (key, node) in entries {
-        let Value::Text(id, _) = &key.value else { continue };
-        if !is_math_id(id) {
-            fields.faults().at(
-                key,
-                format!("`{id}` is no name for an input"),
-                "begin with a lower-case letter; letters, digits and `_` may follow",
-            );
-        } else if all_declared && !mentions(&expression, id) {
-            fields.faults().at(key, format!("the expression does not use `{id}`"), "use it, or remove it");
-        }
-        let input = Fields::of(node, &["namespace", "metric", "dimensions", "statistic", "unit"], fields.faults())
-            .and_then(|f| stat(&f));
-        if let Some(input) = input {
-            inputs.insert(id.clone(), input);
-        }
-    }
-    Some(MetricSource::Expression { expression, inputs })
-}
-
-/// Names that the expression uses and nobody declares: CloudWatch would refuse the query in the middle of a bake. Functions and
-/// keywords are in capitals; what stands in quotes is no name.
-fn undeclared_inputs(fields: &Fields<'_>, expression: &str, entries: &[(Node, Node)]) {
-    let Some(node) = fields.get("expression") else { return };
-    let declared = |word: &str| entries.iter().any(|(key, _)| matches!(&key.value, Value::Text(id, _) if id == word));
-    let outside_quotes = expression.split(['\'', '"']).step_by(2);
-    let mut words: Vec<&str> =
-        outside_quotes.flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect();
-    words.sort_unstable();
-    words.dedup();
-    for word in words.into_iter().filter(|word| is_math_id(word) && !declared(word)) {
-        let known: Vec<&str> = entries
-            .iter()
-            .filter_map(|(key, _)| if let Value::Text(id, _) = &key.value { Some(id.as_str()) } else { None })
-            .collect();
-        let fix = known_or(word, &known, &format!("add `{word}` to `inputs`"));
-        fields.faults().at(node, format!("the expression uses `{word}`, which is no input"), fix);
-    }
-}
-
-/// CloudWatch, `MetricDataQuery.Id`: a lower-case letter, then letters, digits and `_`.
-fn is_math_id(text: &str) -> bool {
-    text.len() <= 100
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-fn mentions(expression: &str, id: &str) -> bool {
-    expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == id)
 }
 
 /// CloudWatch, `MetricStat.Period`: 1, 5, 10, 20, 30 or any multiple of 60 seconds; less than 60 for custom metrics that were stored
-/// with one-second resolution.
-fn period(fields: &Fields<'_>, node: &Node) -> Option<u32> {
+/// with one-second resolution. Prometheus takes any step.
+fn period(fields: &Fields<'_>, node: &Node, promql: bool) -> Option<u32> {
     let span = fields.duration("period")?;
     let seconds = if span.0 % 1000 == 0 { u32::try_from(span.0 / 1000).unwrap_or(0) } else { 0 };
+    if promql {
+        if (1..=86_400).contains(&seconds) {
+            return Some(seconds);
+        }
+        fields.faults().at(node, "a period is whole seconds, at most a day", "write `period: 60s`");
+        return None;
+    }
     if matches!(seconds, 1 | 5 | 10 | 20 | 30) || (seconds > 0 && seconds <= 86_400 && seconds % 60 == 0) {
         return Some(seconds);
     }
