@@ -1,5 +1,6 @@
 //! What health says, and why: every reason is a variant that carries its numbers.
 
+use super::comparison::Interval;
 use super::ids::CellId;
 use super::observation::ProviderError;
 use super::pipeline::Threshold;
@@ -51,8 +52,9 @@ pub struct Reading {
     pub metric: String,
     /// The newest usable value.
     pub value: Option<f64>,
-    /// What is bad.
-    pub threshold: Threshold,
+    /// What is bad; none for a metric that is only compared.
+    #[serde(default)]
+    pub threshold: Option<Threshold>,
     /// Usable points since the bake began.
     pub points: u32,
 }
@@ -116,6 +118,23 @@ pub enum Problem {
     },
     /// NaN or infinite.
     NotFinite,
+    /// The points are in another unit than the pipeline says.
+    WrongUnit {
+        /// The source's.
+        have: String,
+        /// The pipeline's.
+        need: String,
+    },
+    /// A ratio whose counts cannot be: below 0, or more bad ones than there were.
+    Impossible {
+        /// The counts.
+        said: String,
+    },
+    /// The series was there before the bake and stopped.
+    Vanished {
+        /// When its last point began.
+        last: Timestamp,
+    },
     /// A point from the future: a clock is wrong.
     FutureDated {
         /// Its time.
@@ -144,31 +163,96 @@ pub enum Problem {
         /// Since when it is OK.
         since: Timestamp,
     },
+    /// Changed cells are worse than unchanged ones, beyond what chance and noise explain.
+    WorseThanUntouched {
+        /// How many times likelier than chance allows …
+        evidence: f64,
+        /// … and from how much on a revert is due: 1 / alpha.
+        needed: f64,
+        /// How many times what it should be the metric is; none where it has no counts.
+        interval: Option<Interval>,
+    },
+    /// Changed cells break a threshold, and so do most of the unchanged ones: it cannot be laid at the change's door, or the change
+    /// harms its neighbours. A person decides.
+    Unattributed {
+        /// The threshold.
+        threshold: Threshold,
+        /// Unchanged cells that break it too …
+        untouched: u32,
+        /// … of so many that were judged.
+        of: u32,
+    },
+    /// Worse than ever in its own history, without a comparison that says whose doing it is. A person decides.
+    WorseThanItsPast {
+        /// So many times its own history …
+        ratio: f64,
+        /// … where its history never had more than this.
+        most: f64,
+    },
+    /// A change by this ratio could not have been seen yet: what was not looked for is not absent.
+    CannotSeeYet {
+        /// The ratio that the gate must be able to see.
+        ratio: f64,
+        /// How much of the evidence that it would have given could have come in, 0 to 1.
+        share: f64,
+    },
+    /// Changed cells look worse than unchanged ones, not clearly enough for a revert, and too clearly for a pass.
+    Suspicious {
+        /// How many times likelier than chance allows …
+        evidence: f64,
+        /// … where a revert is due at this.
+        needed: f64,
+    },
+    /// Ticks in which no unchanged cell had a point.
+    NotCompared {
+        /// So many.
+        ticks: u32,
+    },
+    /// There is no history to compare with.
+    NoHistory,
     /// The alarm's evaluation is in trouble.
     AlarmTrouble {
         /// `EvaluationState` or an unknown state word.
         said: String,
     },
+    /// Somebody has silenced the alarm: what it says is no signal.
+    AlarmMuted {
+        /// How.
+        said: String,
+    },
+    /// The alarm watches several series at once, one that vanishes reads OK, and nothing else is watched.
+    AlarmSeveralSeries,
 }
 
 impl Problem {
     /// How much it stops.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Breach { .. } | Self::AlarmOpen { .. } => Verdict::Fail,
+            Self::Breach { .. } | Self::AlarmOpen { .. } | Self::WorseThanUntouched { .. } => Verdict::Fail,
             Self::Missing { .. }
             | Self::TooFewPoints { .. }
             | Self::TooFewSamples { .. }
             | Self::Stale { .. }
+            | Self::Vanished { .. }
             | Self::InsufficientData
+            | Self::Unattributed { .. }
+            | Self::WorseThanItsPast { .. }
+            | Self::CannotSeeYet { .. }
+            | Self::Suspicious { .. }
+            | Self::NotCompared { .. }
+            | Self::NoHistory
+            | Self::AlarmMuted { .. }
             | Self::AlarmChanged { .. } => Verdict::Inconclusive,
             Self::NotFinite
             | Self::FutureDated { .. }
+            | Self::WrongUnit { .. }
+            | Self::Impossible { .. }
             | Self::Partial
             | Self::Forbidden
             | Self::SourceTrouble { .. }
             | Self::Unreadable { .. }
             | Self::AlarmVanished
+            | Self::AlarmSeveralSeries
             | Self::AlarmTrouble { .. } => Verdict::Error,
         }
     }

@@ -88,10 +88,10 @@ pub fn pipeline(cells: &[Cell], shape: &Shape<'_>) -> String {
         )
         .unwrap();
     }
-    text.push_str("health:\n  interval: 1s\n");
+    text.push_str("health:\n  interval: 1s\n  lag: 0s\n");
     text.push_str(
         "  metrics:\n    - {name: errors, namespace: Orders, metric: Errors, dimensions: {Cell: \"{cell}\"}, statistic: Average, period: 1s, \
-         fail_when: \"> 5\", datapoints_to_alarm: 2, evaluation_periods: 3, missing_data: ignore}\n",
+         fail_when: \"> 5\", datapoints_to_alarm: 2, evaluation_periods: 3, missing_data: not_breaching}\n",
     );
     text.push_str(shape.extra);
     text.push_str("revert: {max_concurrent: 50}\n");

@@ -1,24 +1,24 @@
 //! The verdict of thresholds and alarms over one look's evidence.
 
-use super::evidence::{self, Evidence, LAG};
+use super::alarm;
+use super::evidence::{self, Evidence, Index, Quality, SampleSet, Span, Tick};
+use super::missing_data::{AlarmDecision, Treatment, evaluate, evaluation_range};
+use super::pool;
 use crate::guard::{self, Guard};
 use crate::model::ids::CellId;
-use crate::model::observation::{AlarmState, AlarmView};
-use crate::model::pipeline::{Cell, Metric, MissingData};
-use crate::model::plan::Plan;
+use crate::model::pipeline::{Cell, Comparison, Health, Metric, MetricScope, MissingData, Threshold};
 use crate::model::time;
 use crate::model::verdict::{Finding, Judgement, Problem, Reading};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 /// What is judged.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
-    /// The plan whose health section counts.
-    pub plan: &'a Plan,
+    /// The health section that counts.
+    pub health: &'a Health,
     /// The cells that are judged.
-    pub cells: BTreeSet<&'a CellId>,
+    pub cells: Vec<&'a Cell>,
     /// Cells of the wave that is baking, whose evidence must come from the bake itself.
     pub baking: BTreeSet<&'a CellId>,
     /// When the bake began; points of baking cells count from here, after the settle time.
@@ -34,185 +34,208 @@ pub struct Question<'a> {
     pub now: Timestamp,
 }
 
-/// Judges every metric in every cell and every alarm.
+impl Question<'_> {
+    /// True where a cell's evidence must come from the bake.
+    pub(super) fn bakes(&self, cell: &CellId) -> bool {
+        self.baking.contains(cell) && !self.as_of_now
+    }
+
+    /// The ticks that count for a metric: those of the bake after the settle time, or the newest.
+    pub(super) fn span(&self, metric: &Metric, bakes: bool) -> Span {
+        let settled = self.bake_since.checked_add(self.health.settle.duration()).unwrap_or(Timestamp::MAX);
+        let back = metric.period() * metric.evaluation_periods + evidence::freshness(self.health, metric);
+        let from = if bakes { settled } else { self.now.checked_sub(back).unwrap_or(Timestamp::MIN) };
+        Span { from, now: self.now, closed_until: None }
+    }
+}
+
+/// Judges every metric with a threshold in every cell, or in the wave as a whole, and every alarm. Comparison is judged elsewhere; that the
+/// data of compared metrics are there is judged here.
 pub fn judge(question: &Question<'_>, evidence: &Evidence) -> Judgement {
     let mut findings = Vec::new();
     let mut readings = Vec::new();
-    let series: BTreeMap<(&CellId, &str), &crate::model::observation::Series> =
-        evidence.series.iter().map(|s| ((&s.cell, s.metric.as_str()), s)).collect();
-    for cell in question.cells.iter().filter_map(|id| question.plan.cells.get(*id)) {
-        let scope = cell.scope();
-        if let Some((_, error)) = evidence.errors.iter().find(|(of, _)| *of == scope) {
-            findings.push(Finding {
-                cell: Some(cell.name.clone()),
-                signal: "source".into(),
-                problem: Problem::Unreadable { error: error.clone() },
-            });
-            continue;
+    let index = evidence.index();
+    for cell in &question.cells {
+        let found =
+            |signal: &str, problem| Finding { cell: Some(cell.name.clone()), signal: signal.to_owned(), problem };
+        let error = evidence.error_of(&cell.scope());
+        findings.extend(error.map(|error| found("source", Problem::Unreadable { error: error.clone() })));
+        for metric in &question.health.metrics {
+            // What came back before the error is judged: it cannot pass any more, and it may fail.
+            let came = metric.series().iter().all(|name| index.contains_key(&(&cell.name, name.as_str())));
+            if error.is_none() || came {
+                let problems = judge_metric(question, cell, metric, &index, &mut readings);
+                findings.extend(problems.into_iter().map(|problem| found(&metric.name, problem)));
+            }
         }
-        for metric in &question.plan.health.metrics {
-            let problems = match series.get(&(&cell.name, metric.name.as_str())) {
-                Some(series) => judge_series(question, cell, metric, series, &mut readings),
-                None => vec![Problem::SourceTrouble { said: "no series came back".into() }],
-            };
-            findings.extend(problems.into_iter().map(|problem| Finding {
-                cell: Some(cell.name.clone()),
-                signal: metric.name.clone(),
-                problem,
-            }));
-        }
-        judge_alarms(question, cell, evidence, &mut findings);
+        findings.extend(alarm::judge(question, cell, evidence));
     }
+    findings.extend(pool::judge(question, &index));
     findings.dedup();
     Judgement::of(findings, readings)
 }
 
-fn judge_series(
+fn judge_metric(
     question: &Question<'_>,
     cell: &Cell,
     metric: &Metric,
-    series: &crate::model::observation::Series,
+    index: &Index<'_>,
     readings: &mut Vec<Reading>,
 ) -> Vec<Problem> {
-    let baking = question.baking.contains(&cell.name) && !question.as_of_now;
-    let settled_at = question.bake_since.checked_add(question.plan.health.settle.duration()).unwrap_or(Timestamp::MAX);
-    let period = Duration::from_secs(u64::from(metric.period_s));
-    let lookback = period * metric.evaluation_periods + evidence::freshness(metric);
-    let from = if baking { settled_at } else { question.now.checked_sub(lookback).unwrap_or(Timestamp::MIN) };
-    let usable = evidence::usable(series, metric, from, question.now);
-    let mut problems = usable.problems;
-    let points = u32::try_from(usable.points.len()).unwrap_or(u32::MAX);
+    let bakes = question.bakes(&cell.name);
+    let set = evidence::ticks(question.health, metric, index, &cell.name, &question.span(metric, bakes));
+    let slots: Vec<Option<f64>> = set.ticks.iter().map(|tick| value(metric, tick)).collect();
+    let points = u32::try_from(slots.iter().flatten().count()).unwrap_or(u32::MAX);
     readings.push(Reading {
         cell: cell.name.clone(),
         metric: metric.name.clone(),
-        value: usable.points.last().map(|(_, v)| *v),
+        value: slots.iter().rev().copied().flatten().next(),
         threshold: metric.fail_when,
         points,
     });
-    let slots = slots(&usable.points, metric, from, question.now, baking);
-    problems.extend(breach(metric, &slots));
-    problems.extend(missing(metric, &slots));
-    let need = if baking { question.need_points.max(1) } else { 1 };
+    let mut problems = set.problems.clone();
+    // The wave's sum is judged in `pool`; each cell must still be there.
+    if metric.scope == MetricScope::Cell {
+        problems.extend(decide(metric, &slots, bakes));
+    }
+    let need = if bakes { question.need_points.max(1) } else { 1 };
     if points < need && guard::holds(Guard::EvidenceComplete) {
         problems.push(Problem::TooFewPoints { have: points, need });
     }
-    let newest = usable.points.last().map(|(at, _)| *at);
-    let fresh = newest.is_some_and(|at| time::since(at, question.now) <= evidence::freshness(metric));
-    // INVARIANT: S11. A gate rests on evidence from its bake, of the earlier waves' cells too.
-    let bakes = !question.baking.is_empty() && !question.as_of_now;
-    let before_bake = bakes && newest.is_some_and(|at| at < question.bake_since);
-    if newest.is_some() && (!fresh || before_bake) && guard::holds(Guard::EvidenceFresh) {
-        problems.push(Problem::Stale { newest });
+    problems.extend(stopped(question, metric, &set, bakes));
+    let gaps = |p: &Problem| matches!(p, Problem::Missing { .. } | Problem::TooFewPoints { .. });
+    // A tick with too few samples is a missing one: where the pipeline says what a missing one means, that is all that it means.
+    if metric.missing_data != MissingData::Hold && !problems.iter().any(gaps) {
+        problems.retain(|p| Quality::of(p) != Some(Quality::TooSmall));
     }
     problems
 }
 
-/// The period slots that are judged, oldest first: a value, or none for a period whose point should be there by now.
-fn slots(
-    points: &[(Timestamp, f64)],
-    metric: &Metric,
-    from: Timestamp,
-    now: Timestamp,
-    baking: bool,
-) -> Vec<Option<f64>> {
-    let period_s = i64::from(metric.period_s.max(1));
-    let by_slot: BTreeMap<i64, f64> = points.iter().map(|(at, v)| (at.as_second().div_euclid(period_s), *v)).collect();
-    let newest = by_slot.keys().next_back().copied();
-    // A period is due when its end is past by more than the lag.
-    let lag = i64::try_from(LAG.as_secs()).unwrap_or(0);
-    let due = (now.as_second() - lag).div_euclid(period_s) - 1;
-    let last = newest.map_or(due, |n| n.max(due));
-    let first = match baking {
-        // The first period that begins within the bake: a fraction of a second after its start is too late.
-        true => (from.as_second() + i64::from(from.subsec_nanosecond() > 0) + period_s - 1).div_euclid(period_s),
-        false => last - i64::from(metric.evaluation_periods) + 1,
-    };
-    // A bake of weeks is looked at from its newest end; 10,080 slots are a week of minutes.
-    (first.max(last - 10_080)..=last).map(|slot| by_slot.get(&slot).copied()).collect()
+fn value(metric: &Metric, tick: &Tick) -> Option<f64> {
+    match metric.scope {
+        MetricScope::Cell => tick.usable(metric),
+        MetricScope::Wave => tick.sample.value(metric),
+    }
 }
 
-/// M bad points among any N in a row. Every window of the bake counts, so that a flapping metric does not slip through between
-/// two looks.
-fn breach(metric: &Metric, slots: &[Option<f64>]) -> Option<Problem> {
-    let is_bad = |slot: &Option<f64>| match slot {
-        Some(value) => metric.fail_when.is_bad(*value),
-        None => metric.missing_data == MissingData::Fail,
-    };
-    let judged: Vec<&Option<f64>> =
-        slots.iter().filter(|s| s.is_some() || metric.missing_data != MissingData::Ignore).collect();
+/// A series that is too old, or that was there before the bake and has stopped.
+fn stopped(question: &Question<'_>, metric: &Metric, set: &SampleSet, bakes: bool) -> Option<Problem> {
+    let newest = set.newest?;
+    let fresh = time::since(newest, question.now) <= evidence::freshness(question.health, metric);
+    // INVARIANT: S11. A gate rests on evidence from its bake, of the earlier waves' cells too.
+    let in_bake = !question.baking.is_empty() && !question.as_of_now;
+    let before_bake = in_bake && newest < question.bake_since;
+    if !guard::holds(Guard::EvidenceFresh) || (fresh && !before_bake) {
+        return None;
+    }
+    // A series without a single point in its span is silent, not stale: that is asked with what is missing.
+    if set.before == Some(newest) && !guard::holds(Guard::EvidenceComplete) {
+        return None;
+    }
+    let due = set.ticks.iter().any(|tick| tick.start >= question.bake_since);
+    match bakes && due && set.before.is_some_and(|before| before < question.bake_since) {
+        true => Some(Problem::Vanished { last: newest }),
+        false => Some(Problem::Stale { newest: Some(newest) }),
+    }
+}
+
+/// What a threshold makes of ticks, oldest first; in a bake of every window in it, so that a flapping metric does not slip through between
+/// two looks. A missing tick holds the verdict open unless the pipeline says otherwise.
+pub(super) fn decide(metric: &Metric, slots: &[Option<f64>], bakes: bool) -> Vec<Problem> {
     let n = usize::try_from(metric.evaluation_periods.max(1)).unwrap_or(1);
-    let windows = judged.windows(n.min(judged.len().max(1)));
-    let worst = windows.map(|w| (w.iter().filter(|s| is_bad(s)).count(), w)).max_by_key(|(bad, _)| *bad)?;
-    let (bad, window) = worst;
-    if bad < usize::try_from(metric.datapoints_to_alarm.max(1)).unwrap_or(1) {
-        return None;
+    let m = usize::try_from(metric.datapoints_to_alarm.max(1)).unwrap_or(1);
+    let treatment = Treatment::of(metric.missing_data);
+    let width = if treatment.is_some() { evaluation_range(n) } else { n };
+    // Outside a bake the newest window is judged.
+    let judged = if bakes { slots } else { slots.get(slots.len().saturating_sub(width)..).unwrap_or(slots) };
+    let mut problems = Vec::new();
+    let mut open = None;
+    match (metric.fail_when, treatment) {
+        (Some(threshold), Some(treatment)) => {
+            let decided = as_an_alarm(judged, threshold, (n, m, treatment), bakes);
+            problems.extend(decided.breach);
+            open = decided.is_open.then(|| missing(judged)).flatten();
+        }
+        (Some(threshold), None) => {
+            problems.extend(held(judged, threshold, (n, m)));
+            open = missing(judged);
+        }
+        (None, None) => open = missing(judged),
+        (None, Some(_)) => {}
     }
-    let below = matches!(
-        metric.fail_when.op,
-        crate::model::pipeline::Comparison::Below | crate::model::pipeline::Comparison::AtMost
-    );
-    let values = window.iter().filter_map(|s| **s).filter(|v| metric.fail_when.is_bad(*v));
-    let worst = values.reduce(|a, b| if below { a.min(b) } else { a.max(b) });
-    Some(Problem::Breach {
-        bad: u32::try_from(bad).unwrap_or(u32::MAX),
-        of: u32::try_from(window.len()).unwrap_or(u32::MAX),
-        threshold: metric.fail_when,
-        worst,
-    })
+    problems.extend(open.filter(|_| guard::holds(Guard::EvidenceComplete)));
+    problems
 }
 
-/// A missing point holds the verdict open, unless the pipeline says otherwise.
-fn missing(metric: &Metric, slots: &[Option<f64>]) -> Option<Problem> {
-    if metric.missing_data != MissingData::Hold || !guard::holds(Guard::EvidenceComplete) {
-        return None;
+/// What an alarm would say of ticks.
+struct Decided {
+    breach: Option<Problem>,
+    /// Nothing was decided, or a missing tick may hide a breach.
+    is_open: bool,
+}
+
+/// Evaluates as a CloudWatch alarm does, at every tick of a bake or at the newest one. ALARM at any of them is a breach.
+fn as_an_alarm(
+    slots: &[Option<f64>],
+    threshold: Threshold,
+    (n, m, treatment): (usize, usize, Treatment),
+    bakes: bool,
+) -> Decided {
+    let points: Vec<Option<bool>> = slots.iter().map(|slot| slot.map(|value| threshold.is_bad(value))).collect();
+    let mut last = None;
+    let first = if bakes { 1 } else { points.len() };
+    for end in first..=points.len() {
+        let range = end.saturating_sub(evaluation_range(n))..end;
+        let (Some(bad), Some(values)) = (points.get(range.clone()), slots.get(range)) else { continue };
+        match evaluate(bad, n, m, treatment) {
+            AlarmDecision::Alarm => {
+                return Decided { breach: Some(breach(values, threshold, n, treatment)), is_open: false };
+            }
+            AlarmDecision::Retain => {}
+            decided => last = Some(decided),
+        }
     }
-    let missing = slots.iter().filter(|s| s.is_none()).count();
+    // An alarm may go by the points that are there. A gate may not, where those that are not there could have been M bad ones of N.
+    let strict = matches!(treatment, Treatment::Missing | Treatment::Breaching);
+    let hides = |window: &[Option<bool>]| {
+        window.contains(&None) && window.iter().filter(|point| **point != Some(false)).count() >= m
+    };
+    let hidden = strict && points.windows(n.min(points.len().max(1))).any(hides);
+    Decided { breach: None, is_open: hidden || !matches!(last, Some(AlarmDecision::Ok)) }
+}
+
+/// The numbers of an evaluation that went off.
+fn breach(range: &[Option<f64>], threshold: Threshold, n: usize, treatment: Treatment) -> Problem {
+    let real: Vec<f64> = range.iter().rev().copied().flatten().take(n).collect();
+    let filled = n.saturating_sub(real.len()).min(range.len().saturating_sub(real.len()));
+    let counted = if treatment == Treatment::Breaching { filled } else { 0 };
+    breached(&real, threshold, counted, real.len() + filled)
+}
+
+/// M bad ones among any N ticks in a row, of those that are there.
+fn held(slots: &[Option<f64>], threshold: Threshold, (n, m): (usize, usize)) -> Option<Problem> {
+    let bad = |window: &[Option<f64>]| window.iter().flatten().filter(|value| threshold.is_bad(**value)).count();
+    let windows = slots.windows(n.min(slots.len().max(1)));
+    let worst = windows.max_by_key(|window| bad(window)).filter(|window| bad(window) >= m)?;
+    let real: Vec<f64> = worst.iter().copied().flatten().collect();
+    Some(breached(&real, threshold, 0, worst.len()))
+}
+
+fn breached(real: &[f64], threshold: Threshold, filled: usize, of: usize) -> Problem {
+    let below = matches!(threshold.op, Comparison::Below | Comparison::AtMost);
+    let bad: Vec<f64> = real.iter().copied().filter(|value| threshold.is_bad(*value)).collect();
+    Problem::Breach {
+        bad: u32::try_from(bad.len() + filled).unwrap_or(u32::MAX),
+        of: u32::try_from(of).unwrap_or(u32::MAX),
+        threshold,
+        worst: bad.into_iter().reduce(|a, b| if below { a.min(b) } else { a.max(b) }),
+    }
+}
+
+fn missing(slots: &[Option<f64>]) -> Option<Problem> {
+    let missing = slots.iter().filter(|slot| slot.is_none()).count();
     (missing > 0).then(|| Problem::Missing {
         missing: u32::try_from(missing).unwrap_or(u32::MAX),
         of: u32::try_from(slots.len()).unwrap_or(u32::MAX),
     })
-}
-
-fn judge_alarms(question: &Question<'_>, cell: &Cell, evidence: &Evidence, findings: &mut Vec<Finding>) {
-    for gate in &question.plan.health.alarms {
-        let Ok(name) = cell.fill(&gate.name) else { continue };
-        let problem = match evidence.alarms.get(&(cell.scope(), name.clone())) {
-            Some(Some(alarm)) => alarm_problem(question, alarm),
-            Some(None) => Some(Problem::AlarmVanished),
-            None => Some(Problem::SourceTrouble { said: "the alarm was not read".into() }),
-        };
-        if let Some(problem) = problem {
-            let shared = !gate.name.contains('{');
-            findings.push(Finding { cell: (!shared).then(|| cell.name.clone()), signal: name, problem });
-        }
-    }
-}
-
-fn alarm_problem(question: &Question<'_>, alarm: &AlarmView) -> Option<Problem> {
-    if let Some(said) = &alarm.evaluation_trouble {
-        return Some(Problem::AlarmTrouble { said: said.clone() });
-    }
-    match &alarm.state {
-        AlarmState::Alarm if question.waived.contains(alarm.name.as_str()) => None,
-        AlarmState::Alarm => Some(Problem::AlarmOpen { reason: alarm.reason.clone() }),
-        AlarmState::InsufficientData => Some(Problem::InsufficientData),
-        AlarmState::Unknown(said) => Some(Problem::AlarmTrouble { said: said.clone() }),
-        // OK, but not for the whole bake: it was something else in between. It counts once it has been OK for as long as the
-        // bake has lasted, which the caller's `max_bake` bounds.
-        AlarmState::Ok => match alarm.since {
-            Some(since)
-                if !question.as_of_now
-                    && since > question.bake_since
-                    && !question.waived.contains(alarm.name.as_str()) =>
-            {
-                changed_lately(question, since)
-            }
-            _ => None,
-        },
-    }
-}
-
-fn changed_lately(question: &Question<'_>, since: Timestamp) -> Option<Problem> {
-    let wanted = time::since(question.bake_since, question.now) / 2;
-    (time::since(since, question.now) < wanted.max(Duration::from_secs(60))).then_some(Problem::AlarmChanged { since })
 }

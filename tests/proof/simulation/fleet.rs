@@ -220,11 +220,23 @@ fn health() -> Health {
             unit: Some("Count".into()),
         }),
         period_s: 60,
-        fail_when: Threshold { op: Comparison::Above, value: 5.0 },
+        fail_when: Some(Threshold { op: Comparison::Above, value: 5.0 }),
         datapoints_to_alarm: 1,
         evaluation_periods: 2,
         missing_data: MissingData::Hold,
         min_samples: 0,
+        scope: wavegate::model::pipeline::MetricScope::Cell,
+        compare: None,
+        detect: None,
     };
-    Health { interval: Millis::from_secs(20), settle: Millis(0), metrics: vec![metric], alarms: vec![] }
+    Health {
+        interval: Millis::from_secs(20),
+        settle: Millis(0),
+        // The world publishes a point two seconds after its period: a tick that closes sooner would be missing until the next look.
+        lag: Some(Millis::from_secs(3)),
+        metrics: vec![metric],
+        alarms: vec![],
+        compare: None,
+        prometheus: None,
+    }
 }
