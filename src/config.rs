@@ -27,6 +27,12 @@ pub fn user() -> String {
     name.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
+/// `WAVEGATE_PROMETHEUS_TOKEN_FILE`: the file with the bearer token for Prometheus servers. The file is read anew for each look, so
+/// that a token may be rotated.
+pub fn prometheus_token_file() -> Option<PathBuf> {
+    variable("WAVEGATE_PROMETHEUS_TOKEN_FILE").map(PathBuf::from)
+}
+
 /// `RUST_LOG`, for the log's filter.
 pub fn log_filter() -> Option<String> {
     variable("RUST_LOG")

@@ -191,7 +191,7 @@ fn pipeline() -> String {
     }
     let _ = write!(
         yaml,
-        "health:\n  interval: 15s\n  settle: 0s\n  metrics:\n    - name: errors\n      namespace: Orders\n      metric: Errors\n      \
+        "health:\n  interval: 15s\n  settle: 0s\n  lag: 0s\n  metrics:\n    - name: errors\n      namespace: Orders\n      metric: Errors\n      \
          dimensions: {{ Cell: \"{{cell}}\" }}\n      statistic: Average\n      period: {PERIOD}s\n      fail_when: \"> 5\"\n      \
          datapoints_to_alarm: 1\n      evaluation_periods: 1\n      missing_data: hold\n      min_samples: 0\nrevert: {{max_concurrent: 1}}\n"
     );

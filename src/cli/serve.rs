@@ -7,6 +7,7 @@ use super::files;
 use crate::api::service::{Service, Surroundings};
 use crate::api::socket;
 use crate::cloud::aws::{Aws, AwsOptions};
+use crate::cloud::prometheus::{Prometheus, PrometheusOptions};
 use crate::config;
 use crate::daemon::clock::Clock;
 use crate::daemon::core::Core;
@@ -52,6 +53,12 @@ fn may_be_logged(what: &tracing::Metadata<'_>) -> bool {
     *what.level() <= tracing::Level::INFO || what.target().starts_with("wavegate")
 }
 
+/// AWS by the SDK's own settings, and Prometheus servers with the token that the environment names.
+pub(in crate::cli) async fn world() -> Aws {
+    let options = PrometheusOptions { token_file: config::prometheus_token_file(), ..PrometheusOptions::default() };
+    Aws::new(AwsOptions::default()).await.with_prometheus(Prometheus::new(options))
+}
+
 async fn serve(dir: &Path, pipelines: &Path) -> Exit {
     if !pipelines.is_dir() {
         complain(&format!(
@@ -81,7 +88,7 @@ async fn serve(dir: &Path, pipelines: &Path) -> Exit {
             return Exit::Failed;
         }
     };
-    let world = Arc::new(Aws::new(AwsOptions::default()).await);
+    let world = Arc::new(world().await);
     let (driver, orders) = Driver::new(core, world, clock, Some(kill.clone()));
     match open_doors(dir, pipelines, kill, orders) {
         Ok(()) => {}

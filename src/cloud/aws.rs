@@ -1,4 +1,5 @@
-//! AWS: one client per scope over one connection pool, its credentials and timeouts, and both traits of [`super`].
+//! AWS: one client per scope over one connection pool, its credentials and timeouts, and both traits of [`super`]; the series that
+//! are Prometheus' come from there.
 //!
 //! Endpoints are the SDK's own affair: `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>` work as everywhere.
 
@@ -6,6 +7,8 @@ use super::budget::BudgetOptions;
 use super::call::Caller;
 use super::cloudformation::CloudFormation;
 use super::cloudwatch::CloudWatch;
+use super::prometheus::Prometheus;
+use super::source::{self, MetricSource, Queries};
 use super::{Health, Priority, Stacks};
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{AlarmView, MetricQuery, OperationTrace, ProviderError, Series};
@@ -71,11 +74,12 @@ pub struct AwsOptions {
     pub seed: u64,
 }
 
-/// AWS as the world.
+/// AWS as the world, with the Prometheus servers that watch it.
 #[derive(Debug)]
 pub struct Aws {
     base: SdkConfig,
     caller: Caller,
+    prometheus: Prometheus,
     clients: Mutex<HashMap<Scope, Arc<OnceCell<Clients>>>>,
 }
 
@@ -109,7 +113,14 @@ impl Aws {
             // One cache for all clients: a scope's two services share one assumed role.
             .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
             .build();
-        Self { base, caller: Caller::new(options.budget, options.seed), clients: Mutex::default() }
+        let caller = Caller::new(options.budget, options.seed);
+        Self { base, caller, prometheus: Prometheus::default(), clients: Mutex::default() }
+    }
+
+    /// The same with this way to Prometheus, in place of one without a token.
+    #[must_use]
+    pub fn with_prometheus(self, prometheus: Prometheus) -> Self {
+        Self { prometheus, ..self }
     }
 
     /// How many requests were sent, by operation.
@@ -298,10 +309,17 @@ impl Health for Aws {
         from: Timestamp,
         to: Timestamp,
     ) -> Answer<Vec<Series>> {
-        self.cloudwatch(scope).await.metrics(queries, from, to).await
+        source::read(self, &self.prometheus, scope, queries, (from, to)).await
     }
 
     async fn alarms(&self, scope: &Scope, names: &[String]) -> Answer<BTreeMap<String, Option<AlarmView>>> {
         self.cloudwatch(scope).await.alarms(names).await
+    }
+}
+
+/// CloudWatch's series.
+impl MetricSource for Aws {
+    async fn read(&self, scope: &Scope, queries: Queries<'_>, from: Timestamp, to: Timestamp) -> Answer<Vec<Series>> {
+        self.cloudwatch(scope).await.metrics(queries, from, to).await
     }
 }

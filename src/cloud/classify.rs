@@ -152,7 +152,7 @@ fn provider_error(operation: Operation, kind: ProviderErrorKind, code: &str, mes
 }
 
 /// The provider's words, fit for a log: cut, control characters escaped, access key ids and session tokens struck out.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let text = match text.to_ascii_lowercase().find("x-amz-security-token") {
         Some(at) => text.get(..at).unwrap_or_default(),
         None => text,

@@ -1,20 +1,21 @@
 //! CloudWatch's calls in the model's terms: series with everything that says whether they may be trusted, and alarms.
 //!
 //! No judgement: a gap, a partial answer or a refused series goes on as such. Requests are made in `request`, metric
-//! math is rewritten in `expression`.
+//! math is rewritten in `expression`, alarms are read in `alarm`.
 
+mod alarm;
 mod expression;
 mod request;
 
 use super::Priority;
 use super::aws::timestamp;
 use super::call::{Call, Caller, Operation};
-use super::classify::unusable_answer;
-use crate::model::observation::{AlarmState, AlarmView, Completeness, MetricQuery, ProviderError, Series};
+use super::classify::{clean, unusable_answer};
+use crate::model::observation::{AlarmView, Completeness, MetricQuery, ProviderError, Series};
 use crate::model::stack::Scope;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{AlarmType, CompositeAlarm, MetricAlarm, MetricDataResult, ScanBy, StateValue};
+use aws_sdk_cloudwatch::types::{AlarmType, MessageData, MetricDataResult, ScanBy};
 use jiff::Timestamp;
 use request::{Batch, Part};
 use std::collections::BTreeMap;
@@ -72,9 +73,11 @@ impl CloudWatch<'_> {
         }
         for batch in plan.batches {
             let gathered = self.fetch(&batch, from, to).await?;
-            for (id, (index, part)) in batch.parts {
-                if let Some(collected) = all.get_mut(index) {
-                    collected.add(part, gathered.get(&id));
+            for (id, (indexes, part)) in batch.parts {
+                for index in indexes {
+                    if let Some(collected) = all.get_mut(index) {
+                        collected.add(part, gathered.get(&id));
+                    }
                 }
             }
         }
@@ -84,6 +87,7 @@ impl CloudWatch<'_> {
     /// One batch, all pages, by id.
     async fn fetch(&self, batch: &Batch, from: Timestamp, to: Timestamp) -> Answer<BTreeMap<String, Gathered>> {
         let mut gathered: BTreeMap<String, Gathered> = BTreeMap::new();
+        let mut said = None;
         let mut token = None;
         for _ in 0..MAX_METRIC_PAGES {
             let send = || {
@@ -92,15 +96,18 @@ impl CloudWatch<'_> {
                 request.set_metric_data_queries(Some(batch.queries.clone())).send()
             };
             let page = self.caller.call(self.call(Operation::GetMetricData), send).await?;
-            for message in page.messages() {
-                tracing::debug!(scope = %self.scope, code = message.code(), "GetMetricData message");
-            }
+            said = said.or_else(|| serious(page.messages()));
             for result in page.metric_data_results.unwrap_or_default() {
                 let id = result.id.clone().unwrap_or_default();
                 gathered.entry(id).or_default().add(result);
             }
             token = page.next_token;
             if token.is_none() {
+                // A message of the whole answer: "as much of the operation as possible is still executed" (API reference),
+                // so that any of its series may lack something.
+                if let Some(said) = said {
+                    gathered.values_mut().for_each(|series| series.trouble = Some(said.clone()));
+                }
                 return Ok(gathered);
             }
         }
@@ -131,8 +138,8 @@ impl CloudWatch<'_> {
                 request.set_next_token(token.clone()).send()
             };
             let page = self.caller.call(self.call(Operation::DescribeAlarms), send).await?;
-            views.extend(page.metric_alarms.unwrap_or_default().into_iter().map(metric_alarm));
-            views.extend(page.composite_alarms.unwrap_or_default().into_iter().map(composite_alarm));
+            views.extend(page.metric_alarms.unwrap_or_default().into_iter().map(alarm::of_metric));
+            views.extend(page.composite_alarms.unwrap_or_default().into_iter().map(alarm::of_composite));
             token = page.next_token;
             if token.is_none() {
                 return Ok(views);
@@ -145,6 +152,9 @@ impl CloudWatch<'_> {
 
 impl Gathered {
     fn add(&mut self, result: MetricDataResult) {
+        if let Some(said) = serious(result.messages()) {
+            self.trouble = Some(said);
+        }
         self.status = result.status_code.map(|code| code.as_str().to_owned());
         let (times, values) = (result.timestamps.unwrap_or_default(), result.values.unwrap_or_default());
         if times.len() != values.len() {
@@ -174,6 +184,16 @@ impl Gathered {
     }
 }
 
+/// The first message that speaks of something other than points without a number. Those (as a rate without requests gives) are
+/// dropped, and so are missing as they should be.
+fn serious(messages: &[MessageData]) -> Option<String> {
+    let serious = |message: &&MessageData| message.code() != Some("ArithmeticError");
+    let words = |message: &MessageData| {
+        clean(&format!("{}: {}", message.code().unwrap_or_default(), message.value().unwrap_or_default()))
+    };
+    messages.iter().find(serious).map(words)
+}
+
 /// One query's series while its parts come in.
 #[derive(Debug)]
 struct Collected {
@@ -189,6 +209,7 @@ impl Collected {
             completeness: Completeness::Complete,
             points: Vec::new(),
             samples: Vec::new(),
+            unit: None,
         };
         Self { series, samples: Points::new() }
     }
@@ -225,39 +246,6 @@ impl Collected {
 
     fn finish(self) -> Series {
         Series { samples: self.samples.into_iter().collect(), ..self.series }
-    }
-}
-
-fn metric_alarm(alarm: MetricAlarm) -> AlarmView {
-    let since = alarm.state_transitioned_timestamp.or(alarm.state_updated_timestamp);
-    AlarmView {
-        name: alarm.alarm_name.unwrap_or_default(),
-        state: state(alarm.state_value.as_ref()),
-        reason: alarm.state_reason.unwrap_or_default(),
-        since: since.as_ref().and_then(timestamp),
-        evaluation_trouble: alarm.evaluation_state.map(|word| word.as_str().to_owned()),
-        composite: false,
-    }
-}
-
-fn composite_alarm(alarm: CompositeAlarm) -> AlarmView {
-    let since = alarm.state_transitioned_timestamp.or(alarm.state_updated_timestamp);
-    AlarmView {
-        name: alarm.alarm_name.unwrap_or_default(),
-        state: state(alarm.state_value.as_ref()),
-        reason: alarm.state_reason.unwrap_or_default(),
-        since: since.as_ref().and_then(timestamp),
-        evaluation_trouble: None,
-        composite: true,
-    }
-}
-
-fn state(value: Option<&StateValue>) -> AlarmState {
-    match value.map_or("", |value| value.as_str()) {
-        "OK" => AlarmState::Ok,
-        "ALARM" => AlarmState::Alarm,
-        "INSUFFICIENT_DATA" => AlarmState::InsufficientData,
-        other => AlarmState::Unknown(other.to_owned()),
     }
 }
 

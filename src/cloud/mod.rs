@@ -2,9 +2,11 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `aws` | both traits over the AWS SDK: clients, credentials, timeouts |
+//! | `aws` | both traits over the AWS SDK and Prometheus: clients, credentials, timeouts |
 //! | `cloudformation` | the calls behind [`Stacks`] |
 //! | `cloudwatch` | the calls behind [`Health`] |
+//! | `prometheus` | series from Prometheus servers |
+//! | `source` | what a source of series promises, and the way to the right one |
 //! | `call` | the one way out: budget, retry, count, log |
 //! | `classify` | what an SDK error proves about the effect |
 //! | `retry` | full jitter with a deadline, for calls that may be repeated |
@@ -18,9 +20,11 @@ pub mod call;
 pub mod classify;
 pub mod cloudformation;
 pub mod cloudwatch;
+pub mod prometheus;
 pub mod retry;
 pub mod sim;
 mod sizes;
+pub mod source;
 
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{AlarmView, MetricQuery, OperationTrace, ProviderError, Series};
@@ -187,12 +191,12 @@ pub trait Stacks: Send + Sync + 'static {
     ) -> impl Future<Output = Result<OperationTrace, ProviderError>> + Send;
 }
 
-/// CloudWatch, one batch a method.
+/// What health is read from, one batch a method.
 ///
-/// Contract: as [`Stacks`] for reads. A reply holds one [`Series`] for each query, in the same order, whatever its quality;
-/// all pages are followed.
+/// Contract: as [`Stacks`] for reads.
 pub trait Health: Send + Sync + 'static {
-    /// Series for the queries over `[from, to)`. `with_samples` says for which queries the sample count is wanted.
+    /// Series for the queries over `[from, to)`, whatever their sources; the flag says for which queries the sample counts are
+    /// wanted. As [`source::MetricSource::read`].
     fn metrics(
         &self,
         scope: &Scope,
@@ -201,7 +205,7 @@ pub trait Health: Send + Sync + 'static {
         to: Timestamp,
     ) -> impl Future<Output = Result<Vec<Series>, ProviderError>> + Send;
 
-    /// The alarms of these names, metric and composite; `None` for one that does not exist.
+    /// CloudWatch's alarms of these names, metric and composite; `None` for one that does not exist.
     fn alarms(
         &self,
         scope: &Scope,

@@ -4,7 +4,7 @@
 use super::expression;
 use crate::model::observation::{MetricQuery, MetricStat, QuerySource};
 use aws_sdk_cloudwatch::types::{self, Dimension, MetricDataQuery, StandardUnit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Queries in one request, by the API reference of `GetMetricData`; inputs of expressions count.
 const MAX_QUERIES: usize = 500;
@@ -23,8 +23,8 @@ pub(super) enum Part {
 pub(super) struct Batch {
     /// At most 500.
     pub(super) queries: Vec<MetricDataQuery>,
-    /// What comes back under which id: the index of the model's query, and the part.
-    pub(super) parts: BTreeMap<String, (usize, Part)>,
+    /// What comes back under which id: the indexes of the model's queries that it answers, and the part.
+    pub(super) parts: BTreeMap<String, (Vec<usize>, Part)>,
 }
 
 /// All requests.
@@ -36,21 +36,42 @@ pub(super) struct Plan {
     pub(super) refused: Vec<(usize, String)>,
 }
 
+/// One question, and who asks it.
+struct Asked<'a> {
+    query: &'a MetricQuery,
+    with_samples: bool,
+    by: Vec<usize>,
+}
+
+/// What is asked, each question once: a total that two ratios share is read, and paid, once.
+fn distinct(queries: &[(MetricQuery, bool)]) -> Vec<Asked<'_>> {
+    let mut asked: Vec<Asked<'_>> = Vec::new();
+    let mut known: HashMap<(&QuerySource, u32, bool), usize> = HashMap::new();
+    for (index, (query, with_samples)) in queries.iter().enumerate() {
+        let position = *known.entry((&query.source, query.period_s, *with_samples)).or_insert(asked.len());
+        match asked.get_mut(position) {
+            Some(same) => same.by.push(index),
+            None => asked.push(Asked { query, with_samples: *with_samples, by: vec![index] }),
+        }
+    }
+    asked
+}
+
 /// Queries with what belongs to them are kept in one request, since expressions see only their own request's series.
 pub(super) fn plan(queries: &[(MetricQuery, bool)]) -> Plan {
     let mut plan = Plan::default();
     let mut batch = Batch::default();
-    for (index, (query, with_samples)) in queries.iter().enumerate() {
-        let size = size(query, *with_samples);
+    for asked in distinct(queries) {
+        let size = size(asked.query, asked.with_samples);
         if size > MAX_QUERIES {
-            plan.refused.push((index, format!("needs {size} queries in one request of at most {MAX_QUERIES}")));
+            plan.refuse(&asked, &format!("needs {size} queries in one request of at most {MAX_QUERIES}"));
             continue;
         }
         if batch.queries.len() + size > MAX_QUERIES {
             plan.batches.push(std::mem::take(&mut batch));
         }
-        if let Err(reason) = batch.add(index, query, *with_samples) {
-            plan.refused.push((index, reason));
+        if let Err(reason) = batch.add(&asked) {
+            plan.refuse(&asked, &reason);
         }
     }
     if !batch.queries.is_empty() {
@@ -63,18 +84,26 @@ fn size(query: &MetricQuery, with_samples: bool) -> usize {
     let (own, metrics) = match &query.source {
         QuerySource::Metric(_) => (0, 1),
         QuerySource::Expression { inputs, .. } => (1, inputs.len()),
+        QuerySource::Prometheus { .. } => (0, 0),
     };
     own + metrics * (1 + usize::from(with_samples))
 }
 
+impl Plan {
+    fn refuse(&mut self, asked: &Asked<'_>, reason: &str) {
+        self.refused.extend(asked.by.iter().map(|index| (*index, reason.to_owned())));
+    }
+}
+
 impl Batch {
-    fn add(&mut self, index: usize, query: &MetricQuery, with_samples: bool) -> Result<(), String> {
+    fn add(&mut self, asked: &Asked<'_>) -> Result<(), String> {
+        let Asked { query, with_samples, by } = asked;
         let period = i32::try_from(query.period_s).map_err(|_| "the period is too long".to_owned())?;
         match &query.source {
             QuerySource::Metric(stat) => {
                 let id = self.push_stat(stat, &stat.statistic, period, true);
-                self.parts.insert(id, (index, Part::Value));
-                self.push_samples(index, stat, period, with_samples);
+                self.parts.insert(id, (by.clone(), Part::Value));
+                self.push_samples(by, stat, period, *with_samples);
             }
             QuerySource::Expression { expression, inputs } => {
                 // The ids are known before anything is pushed: a refused expression leaves no trace.
@@ -84,27 +113,28 @@ impl Batch {
                 for (_, stat) in inputs {
                     self.push_stat(stat, &stat.statistic, period, false);
                 }
-                self.push_expression(index, text, inputs.is_empty().then_some(period));
+                self.push_expression(by, text, inputs.is_empty().then_some(period));
                 for (_, stat) in inputs {
-                    self.push_samples(index, stat, period, with_samples);
+                    self.push_samples(by, stat, period, *with_samples);
                 }
             }
+            QuerySource::Prometheus { .. } => return Err("CloudWatch cannot answer PromQL".to_owned()),
         }
         Ok(())
     }
 
-    fn push_expression(&mut self, index: usize, expression: String, period: Option<i32>) {
+    fn push_expression(&mut self, by: &[usize], expression: String, period: Option<i32>) {
         let id = id_of(self.queries.len());
         let query = MetricDataQuery::builder().id(&id).expression(expression).return_data(true);
         // The period of math is that of its inputs; a search or an Insights query has none but this.
         self.queries.push(query.set_period(period).build());
-        self.parts.insert(id, (index, Part::Value));
+        self.parts.insert(id, (by.to_vec(), Part::Value));
     }
 
-    fn push_samples(&mut self, index: usize, stat: &MetricStat, period: i32, wanted: bool) {
+    fn push_samples(&mut self, by: &[usize], stat: &MetricStat, period: i32, wanted: bool) {
         if wanted {
             let id = self.push_stat(stat, "SampleCount", period, true);
-            self.parts.insert(id, (index, Part::Samples));
+            self.parts.insert(id, (by.to_vec(), Part::Samples));
         }
     }
 

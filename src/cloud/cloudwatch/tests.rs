@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::cloud::budget::BudgetOptions;
-use crate::model::observation::{MetricStat, QuerySource};
+use crate::model::observation::{AlarmState, MetricStat, QuerySource};
 use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput;
 use aws_sdk_cloudwatch::operation::get_metric_data::{GetMetricDataInput, GetMetricDataOutput};
-use aws_sdk_cloudwatch::types::{EvaluationState, StatusCode};
+use aws_sdk_cloudwatch::types::{
+    ActionsSuppressedBy, CompositeAlarm, EvaluationState, MetricAlarm, MetricDataQuery, StateValue, StatusCode,
+};
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 
 fn scope() -> Scope {
@@ -173,13 +175,67 @@ async fn a_series_that_cannot_be_paired_or_read_is_unknown() {
 fn batches_hold_at_most_500_and_keep_a_query_together() {
     let inputs: Vec<_> = (0..3).map(|n| (format!("i{n}"), stat("x"))).collect();
     let source = QuerySource::Expression { expression: "i0+i1+i2".into(), inputs };
-    let queries = vec![(query("q", source), true); 150];
+    // Another period is another question.
+    let queries: Vec<_> =
+        (1..=150).map(|n| (MetricQuery { period_s: 60 * n, ..query("q", source.clone()) }, true)).collect();
     let plan = request::plan(&queries);
     assert_eq!(plan.batches.iter().map(|batch| batch.queries.len()).collect::<Vec<_>>(), [497, 497, 56]);
     let inputs = (0..300).map(|n| (format!("i{n}"), stat("x"))).collect();
     let huge = QuerySource::Expression { expression: "i0".into(), inputs };
     let plan = request::plan(&[(query("huge", huge), true)]);
     assert!(plan.batches.is_empty() && plan.refused.len() == 1);
+}
+
+#[tokio::test]
+async fn the_same_question_is_asked_once_and_answered_to_all() {
+    let rule = on(
+        |input| input.metric_data_queries().len() == 3,
+        || {
+            let total = result("m0", StatusCode::PartialData, &[(1, 40.0)]);
+            let [counted, samples] =
+                [("m1", 40.0), ("m2", 7.0)].map(|(id, value)| result(id, StatusCode::Complete, &[(1, value)]));
+            page(vec![total, counted, samples], None)
+        },
+    );
+    let total = QuerySource::Metric(stat("requests"));
+    let queries = [
+        (query("errors.total", total.clone()), false),
+        (query("slow.total", total.clone()), true),
+        (MetricQuery { cell: "two".into(), ..query("errors.total", total) }, false),
+    ];
+    let series = ask(&[rule], &queries).await;
+    assert_eq!((series[0].metric.as_str(), series[2].cell.as_str()), ("errors.total", "two"));
+    for shared in [&series[0], &series[2]] {
+        assert_eq!((&shared.completeness, &shared.points), (&Completeness::Partial, &vec![(at(1), 40.0)]));
+        assert!(shared.samples.is_empty());
+    }
+    // Whose samples are wanted asks another question.
+    assert_eq!((&series[1].completeness, &series[1].samples), (&Completeness::Complete, &vec![(at(1), 7.0)]));
+}
+
+#[tokio::test]
+async fn messages_are_taken_seriously() {
+    let message = |code: &str, value: &str| MessageData::builder().code(code).value(value).build();
+    let ask_with = async |of_page: Option<MessageData>, of_series: Option<MessageData>| {
+        let rule = on(
+            |_| true,
+            move || {
+                let mut one = result("m0", StatusCode::Complete, &[(1, 1.0)]);
+                one.messages = of_series.clone().map(|message| vec![message]);
+                let mut page = page(vec![one, result("m1", StatusCode::Complete, &[(1, 1.0)])], None);
+                page.messages = of_page.clone().map(|message| vec![message]);
+                page
+            },
+        );
+        let queries = ["a", "b"].map(|name| (query(name, QuerySource::Metric(stat(name))), false));
+        ask(&[rule], &queries).await.into_iter().map(|series| series.completeness).collect::<Vec<_>>()
+    };
+    let dropped = message("ArithmeticError", "One or more data-points have been dropped due to non-numeric values");
+    assert_eq!(ask_with(Some(dropped.clone()), Some(dropped)).await, [Completeness::Complete, Completeness::Complete]);
+    let limit = Completeness::Unknown("Limit: Maximum number of allowed metrics exceeded".into());
+    let said = message("Limit", "Maximum number of allowed metrics exceeded");
+    assert_eq!(ask_with(Some(said.clone()), None).await, [limit.clone(), limit.clone()]);
+    assert_eq!(ask_with(None, Some(said)).await, [limit, Completeness::Complete]);
 }
 
 #[tokio::test]
@@ -216,6 +272,45 @@ async fn missing_alarms_are_none() {
     // Without names the API would list every alarm of the region.
     assert!(cloudwatch.alarms(&[]).await.unwrap().is_empty());
     assert_eq!(caller.counts()["DescribeAlarms"], 2);
+}
+
+#[tokio::test]
+async fn alarms_tell_what_speaks_against_them() {
+    let rule = mock!(Client::describe_alarms).then_output(|| {
+        let metric = |name: &str| MetricAlarm::builder().alarm_name(name).state_value(StateValue::Ok);
+        let composite = |name: &str| CompositeAlarm::builder().alarm_name(name).state_value(StateValue::Ok);
+        let insights = |text: &str| MetricDataQuery::builder().id("q1").expression(text).build();
+        let grouped = insights("SELECT MAX(Age) FROM SCHEMA(\"AWS/SQS\", QueueName) GROUP BY QueueName");
+        let suppressed = composite("suppressed").actions_enabled(true).actions_suppressor("arn:maintenance");
+        let suppressed = suppressed
+            .actions_suppressed_by(ActionsSuppressedBy::ExtensionPeriod)
+            .actions_suppressed_reason("Extension period is in progress");
+        DescribeAlarmsOutput::builder()
+            .metric_alarms(
+                metric("plain").actions_enabled(true).metrics(insights("SELECT MAX(Age) FROM \"AWS/SQS\"")).build(),
+            )
+            .metric_alarms(metric("off").actions_enabled(false).build())
+            .metric_alarms(metric("grouped").metrics(grouped).build())
+            .composite_alarms(composite("all").actions_enabled(true).actions_suppressor("arn:maintenance").build())
+            .composite_alarms(composite("all-off").actions_enabled(false).build())
+            .composite_alarms(suppressed.build())
+            .build()
+    });
+    let caller = Caller::new(BudgetOptions::default(), 1);
+    let client = client(&[rule]);
+    let cloudwatch = CloudWatch { client, caller: &caller, scope: &scope() };
+    let names = ["plain", "off", "grouped", "all", "all-off", "suppressed"].map(ToOwned::to_owned);
+    let alarms = cloudwatch.alarms(&names).await.unwrap();
+    let alarm = |name: &str| alarms[name].clone().unwrap();
+    for name in ["plain", "all"] {
+        assert_eq!((alarm(name).muted, alarm(name).several_series), (None, false), "{name}");
+    }
+    for name in ["off", "all-off"] {
+        assert!(alarm(name).muted.unwrap().contains("ActionsEnabled is false"), "{name}");
+    }
+    assert_eq!((alarm("grouped").muted, alarm("grouped").several_series), (None, true));
+    let why = "its actions are suppressed by arn:maintenance (ExtensionPeriod): Extension period is in progress";
+    assert_eq!(alarm("suppressed").muted.as_deref(), Some(why));
 }
 
 #[test]

@@ -96,6 +96,8 @@ impl Inner {
             since,
             evaluation_trouble: alarm.evaluation_trouble.clone(),
             composite: alarm.composite,
+            muted: None,
+            several_series: false,
         })
     }
 

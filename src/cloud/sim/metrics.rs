@@ -92,6 +92,9 @@ impl Inner {
         let stats: Vec<&MetricStat> = match &query.source {
             QuerySource::Metric(stat) => vec![stat],
             QuerySource::Expression { inputs, .. } => inputs.iter().map(|(_, stat)| stat).collect(),
+            QuerySource::Prometheus { .. } => {
+                return Err(Refusal::validation("This world has no Prometheus server.".to_owned()));
+            }
         };
         let cell = query.cell.as_str();
         let points: Values = match &query.source {
@@ -103,6 +106,7 @@ impl Inner {
                     .collect();
                 math::evaluate(expression, &inputs, &starts).map_err(Refusal::validation)?
             }
+            QuerySource::Prometheus { .. } => Values::new(),
         };
         let samples = |start: &Timestamp| {
             let each = stats.iter().map(|stat| self.sample_count(place, &Subject::of(stat, cell), *start));
@@ -114,6 +118,7 @@ impl Inner {
             completeness: Completeness::Complete,
             samples: if with_samples { points.keys().map(samples).collect() } else { Vec::new() },
             points: points.into_iter().collect(),
+            unit: None,
         };
         for fault in self.faults_of(place, &stats, cell) {
             strike(&mut series, fault, now);
