@@ -22,6 +22,7 @@ pub mod admission;
 pub mod answer;
 pub mod approval;
 pub mod classify;
+pub mod comparison;
 pub mod decide;
 pub mod effect;
 pub mod forward;

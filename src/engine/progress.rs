@@ -72,12 +72,15 @@ fn before_start(rollout: &Rollout, state: &State, now: Now) -> Progress {
     if !watch::is_previewed(rollout) {
         return if look_only && rollout.hold.is_some() { plan_only() } else { Progress::default() };
     }
-    // Somebody who only looks wants to see the judgement too.
-    if look_only && (rollout.admission.judged.is_some() || rollout.plan.safeguards.is_none() || rollout.hold.is_some())
-    {
+    // Somebody who only looks wants to see the judgement too, and what the gates can see.
+    let judged = rollout.admission.judged.is_some() || rollout.plan.safeguards.is_none();
+    let learnt = rollout.baseline.is_some() || rollout.plan.health.compare.is_none();
+    if look_only && ((judged && learnt) || rollout.hold.is_some()) {
         return plan_only();
     }
     match admission::gate(rollout, 0, state, now) {
+        // It only looks: it never starts.
+        Gate::Open(_) if look_only => Progress::default(),
         Gate::Open(opening) => Progress { opening: Some(opening), ..Progress::default() },
         Gate::Shut { events, until } => Progress { events, until, opening: None },
     }

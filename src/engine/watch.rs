@@ -1,15 +1,15 @@
 //! When health is looked at, and what a judgement leads to: before the first wave, while later waves roll, and in every bake.
 
-use super::admission;
 use super::effect::{Call, Class, Effect};
 use super::health::evidence::{self, Evidence};
 use super::health::threshold::{self, Question};
 use super::session::{Purpose, Session, Watch};
+use super::{admission, comparison};
 use crate::guard::{self, Guard};
 use crate::model::event::Event;
 use crate::model::halt::{Hold, RevertReason};
 use crate::model::ids::CellId;
-use crate::model::pipeline::OnFailure;
+use crate::model::pipeline::{Cell, OnFailure};
 use crate::model::state::{Bake, Phase, Rollout, RolloutPhase, State};
 use crate::model::time::{Millis, Now};
 use crate::model::verdict::{Finding, Judgement, Problem, Verdict};
@@ -36,7 +36,10 @@ pub struct Looked {
 /// Which cells are watched in this phase; none: health is not looked at.
 fn watched(rollout: &Rollout) -> Option<usize> {
     match rollout.phase {
-        RolloutPhase::Previewing if is_previewed(rollout) && !rollout.plan.look_only => {
+        // Somebody who only looks wants to know what the gates can see.
+        RolloutPhase::Previewing
+            if is_previewed(rollout) && (!rollout.plan.look_only || rollout.plan.health.compare.is_some()) =>
+        {
             rollout.plan.waves.len().checked_sub(1)
         }
         RolloutPhase::Rolling { wave } => wave.checked_sub(1),
@@ -73,7 +76,8 @@ pub fn look(session: &mut Session, rollout: &Rollout, state: &State, leave: Leav
             ..Watch::default()
         };
     }
-    if matches!(rollout.phase, RolloutPhase::Previewing) && (!leave.may_go || leave.opening.is_none()) {
+    let waits = !rollout.plan.look_only && (!leave.may_go || leave.opening.is_none());
+    if matches!(rollout.phase, RolloutPhase::Previewing) && waits {
         // What was read for a start that did not come is old by the time of the next one.
         *watch = Watch { phase: watch.phase, next: watch.next, judgement: watch.judgement.take(), ..Watch::default() };
         return Looked::default();
@@ -95,9 +99,13 @@ pub fn look(session: &mut Session, rollout: &Rollout, state: &State, leave: Leav
 fn begin(session: &mut Session, rollout: &Rollout, through: usize, now: Now) -> Vec<Effect> {
     let plan = &rollout.plan;
     let id = &plan.rollout;
-    let reads = evidence::reads(plan, &plan.cells_through(through));
-    let back = now.wall_before(evidence::lookback(&plan.health));
-    let from = bake_of(rollout).map_or(back, |bake| bake.since.min(back));
+    let watched = comparison::read_cells(plan).unwrap_or_else(|| cells(rollout, through));
+    let reads = evidence::reads(&plan.health, watched);
+    // Of a bake also what was before it: a series that was there and has stopped is told from one that never was.
+    let back = evidence::lookback(&plan.health);
+    let from = bake_of(rollout).map_or(now.wall, |bake| bake.since.min(now.wall));
+    let from = Now { wall: from, ..now }.wall_before(back);
+    let from = comparison::reads_from(rollout, now.wall).map_or(from, |at| at.min(from));
     let mut effects = Vec::new();
     for (scope, chunks) in reads.metrics {
         for queries in chunks {
@@ -116,6 +124,11 @@ fn begin(session: &mut Session, rollout: &Rollout, through: usize, now: Now) -> 
     effects
 }
 
+/// The cells that are watched, with what reads them.
+fn cells(rollout: &Rollout, through: usize) -> Vec<&Cell> {
+    rollout.plan.cells_through(through).into_iter().filter_map(|id| rollout.plan.cells.get(id)).collect()
+}
+
 fn bake_of(rollout: &Rollout) -> Option<&Bake> {
     match rollout.phase {
         RolloutPhase::Baking { wave } => rollout.bake.as_ref().filter(|b| b.wave == wave),
@@ -126,7 +139,7 @@ fn bake_of(rollout: &Rollout) -> Option<&Bake> {
 fn conclude(session: &mut Session, rollout: &Rollout, state: &State, through: usize, leave: Leave, now: Now) -> Looked {
     let Some(watch) = session.watches.get_mut(&rollout.plan.rollout) else { return Looked::default() };
     let evidence = watch.round.take().unwrap_or_default();
-    let judgement = threshold::judge(&question(rollout, through, now), &evidence);
+    let (judgement, recorded) = judge(rollout, through, &evidence, now);
     let watched_for = watch.last.map_or(Duration::ZERO, |last| now.monotonic.saturating_sub(last));
     let interval = rollout.plan.health.interval.duration();
     let longest = if guard::holds(Guard::StallIsNoWatching) { interval * 2 + STALL } else { Duration::MAX };
@@ -138,14 +151,40 @@ fn conclude(session: &mut Session, rollout: &Rollout, state: &State, through: us
     let elapsed = bake_of(rollout).map_or(Millis(0), |bake| bake.elapsed.plus(counted));
     watch.next = now.monotonic + next_look(rollout, elapsed, interval);
     let next = watch.next;
-    let events = match rollout.phase {
+    let judged = match rollout.phase {
         RolloutPhase::Previewing => before_start(rollout, state, judgement, unreadable, leave.opening, now),
         RolloutPhase::Rolling { .. } => while_rolling(rollout, through, judgement),
         RolloutPhase::Baking { wave } => in_bake(rollout, wave, elapsed, judgement, leave.may_go),
         RolloutPhase::Reverting | RolloutPhase::Ended(_) => Vec::new(),
     };
     session.wake_at(next);
-    Looked { events, effects: Vec::new() }
+    // A baseline is history only for a rollout that starts from it, and for somebody who only looks.
+    let takes = judged.iter().any(|event| matches!(event, Event::WaveStarted { .. }))
+        || (rollout.plan.look_only && rollout.baseline.is_none());
+    let recorded = recorded.into_iter().filter(|event| takes || !matches!(event, Event::BaselineTaken { .. }));
+    Looked { events: recorded.chain(judged).collect(), effects: Vec::new() }
+}
+
+/// Thresholds and alarms, then the comparison: what both say, and what is recorded before it.
+fn judge(rollout: &Rollout, through: usize, evidence: &Evidence, now: Now) -> (Judgement, Vec<Event>) {
+    let question = question(rollout, through, now);
+    let changed = question.bake_since;
+    let judgement = threshold::judge(&question, evidence);
+    let added = match rollout.phase {
+        RolloutPhase::Previewing => comparison::baseline(rollout, evidence, now.wall).unwrap_or_default(),
+        _ => comparison::step(rollout, evidence, now.wall, Some(changed)),
+    };
+    let witnesses = comparison::witnesses(rollout);
+    let judgement = match witnesses.len() {
+        0 => judgement,
+        of => {
+            let baking = witnesses.iter().map(|cell| &cell.name).collect();
+            let beside = Question { cells: witnesses, baking, ..question };
+            comparison::attribute(judgement, &threshold::judge(&beside, evidence), of)
+        }
+    };
+    let findings = judgement.findings.into_iter().chain(added.findings).collect();
+    (Judgement::of(findings, judgement.readings), added.events)
 }
 
 fn question<'a>(rollout: &'a Rollout, through: usize, now: Now) -> Question<'a> {
@@ -156,12 +195,11 @@ fn question<'a>(rollout: &'a Rollout, through: usize, now: Now) -> Question<'a> 
         Some(bake) => plan.targets.values().filter(|t| t.wave == bake.wave).map(|t| &t.cell).collect(),
         None => BTreeSet::new(),
     };
-    let cells = plan.cells_through(through);
     Question {
-        plan,
+        health: &plan.health,
         // INVARIANT: S11. A repaired alarm is waived only until the change is in every cell.
         waived: waived(rollout),
-        cells,
+        cells: cells(rollout, through),
         baking,
         bake_since: bake.map_or(now.wall, |b| b.since.max(newest_change(rollout, b.wave))),
         need_points: wave.map_or(0, |w| w.bake_datapoints),
@@ -203,7 +241,9 @@ fn before_start(
     opening: Option<Vec<Event>>,
     now: Now,
 ) -> Vec<Event> {
-    let red = |f: &Finding| matches!(f.problem, Problem::Breach { .. } | Problem::AlarmOpen { .. });
+    // A gate that has nothing to compare with would never pass: better not to begin.
+    let red =
+        |f: &Finding| matches!(f.problem, Problem::Breach { .. } | Problem::AlarmOpen { .. } | Problem::NoHistory);
     let id = rollout.plan.rollout.clone();
     if judgement.findings.iter().any(red) || unreadable >= UNREADABLE {
         return vec![Event::RolloutHeld { rollout: id, hold: Hold::RedBeforeStart { findings: judgement.findings } }];

@@ -6,6 +6,7 @@ mod look;
 
 use super::approval::Approval;
 use super::class::Classified;
+use super::comparison::{Baseline, Compared};
 use super::decision::{Found, Judged};
 use super::halt::{Hold, Kill, RevertReason, StuckReason};
 use super::ids::{Attempt, Digest, Epoch, KillId, RolloutId, TargetId, Token};
@@ -382,6 +383,20 @@ pub enum Event {
         wave: usize,
         /// When.
         at: Timestamp,
+    },
+    /// What history says of each cell, for the comparison: frozen here, before the first wave.
+    BaselineTaken {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// The history.
+        baseline: Arc<Baseline>,
+    },
+    /// Ticks have closed and were compared.
+    TicksCompared {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// All of the evidence so far.
+        compared: Arc<Compared>,
     },
     /// A look at the health of the wave and all earlier ones.
     HealthJudged {

@@ -4,6 +4,7 @@ pub mod approval;
 pub mod calendar;
 pub mod change_set;
 pub mod class;
+pub mod comparison;
 pub mod decision;
 pub mod document;
 pub mod event;

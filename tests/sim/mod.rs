@@ -128,7 +128,10 @@ impl Harness {
     }
 
     pub async fn propose(&mut self, change: Change) {
-        let plan = plan(&self.waves, &change);
+        self.propose_plan(plan(&self.waves, &change)).await;
+    }
+
+    pub async fn propose_plan(&mut self, plan: Plan) {
         let digest = plan.digest().unwrap();
         self.plan = Some(plan.clone());
         for target in plan.targets.values().filter(|t| t.action == Action::Create) {
@@ -413,6 +416,7 @@ fn health() -> Health {
     Health {
         interval: Millis::from_secs(15),
         settle: Millis(0),
+        lag: Some(Millis(0)),
         metrics: vec![Metric {
             name: "errors".into(),
             source: MetricSource::Metric(StatTemplate {
@@ -423,12 +427,17 @@ fn health() -> Health {
                 unit: None,
             }),
             period_s: 60,
-            fail_when: Threshold { op: Comparison::Above, value: 5.0 },
+            fail_when: Some(Threshold { op: Comparison::Above, value: 5.0 }),
             datapoints_to_alarm: 1,
             evaluation_periods: 2,
             missing_data: MissingData::Hold,
             min_samples: 0,
+            scope: wavegate::model::pipeline::MetricScope::Cell,
+            compare: None,
+            detect: None,
         }],
         alarms: vec![],
+        compare: None,
+        prometheus: None,
     }
 }

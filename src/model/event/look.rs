@@ -33,6 +33,8 @@ impl Event {
             | Self::EnvironmentSignedOff { rollout, .. }
             | Self::WaveStarted { rollout, .. }
             | Self::BakeStarted { rollout, .. }
+            | Self::BaselineTaken { rollout, .. }
+            | Self::TicksCompared { rollout, .. }
             | Self::HealthJudged { rollout, .. }
             | Self::GatePassed { rollout, .. }
             | Self::RolloutHeld { rollout, .. }
@@ -86,6 +88,8 @@ impl Event {
             Self::EnvironmentSignedOff { .. } => "environment_signed_off",
             Self::WaveStarted { .. } => "wave_started",
             Self::BakeStarted { .. } => "bake_started",
+            Self::BaselineTaken { .. } => "baseline_taken",
+            Self::TicksCompared { .. } => "ticks_compared",
             Self::HealthJudged { .. } => "health_judged",
             Self::GatePassed { .. } => "gate_passed",
             Self::RolloutHeld { .. } => "rollout_held",

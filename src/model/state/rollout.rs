@@ -4,6 +4,7 @@ use super::admission::Admission;
 use super::target::{Phase, Target};
 use super::{IllegalTransition, illegal};
 use crate::guard::{self, Guard};
+use crate::model::comparison::{Baseline, Compared};
 use crate::model::event::{Event, Outcome, Settlement};
 use crate::model::halt::{Hold, RevertReason};
 use crate::model::ids::{Digest, TargetId};
@@ -35,6 +36,10 @@ pub struct Rollout {
     pub bake: Option<Bake>,
     /// The newest judgement.
     pub health: Option<LastHealth>,
+    /// What the comparison rests on; none: nothing is compared, or it has not begun.
+    pub baseline: Option<Arc<Baseline>>,
+    /// What the comparison has seen.
+    pub compared: Option<Arc<Compared>>,
     /// Why it goes back.
     pub revert: Option<RevertReason>,
     /// What the guardrails found, and who has agreed.
@@ -97,6 +102,8 @@ impl Rollout {
             gates: BTreeSet::new(),
             bake: None,
             health: None,
+            baseline: None,
+            compared: None,
             revert: None,
             admission: Admission::default(),
             ended: None,
@@ -147,6 +154,8 @@ impl Rollout {
                 }
                 fits
             }
+            Event::BaselineTaken { baseline, .. } => self.take_baseline(baseline),
+            Event::TicksCompared { compared, .. } => self.compare(compared),
             Event::GatePassed { wave, plan, .. } => {
                 let fits = self.phase == RolloutPhase::Baking { wave: *wave } && *plan == self.plan_digest;
                 fits && self.gates.insert(*wave)
@@ -228,6 +237,25 @@ impl Rollout {
             (_, RolloutPhase::Rolling { .. } | RolloutPhase::Previewing) => true,
             _ => false,
         }
+    }
+
+    /// Before the first wave only: what a rollout has touched is no history of it.
+    fn take_baseline(&mut self, baseline: &Arc<Baseline>) -> bool {
+        let fits = self.phase == RolloutPhase::Previewing;
+        if fits {
+            self.baseline = Some(baseline.clone());
+        }
+        fits
+    }
+
+    /// Evidence grows on one baseline, metric by metric in its order.
+    fn compare(&mut self, compared: &Arc<Compared>) -> bool {
+        let rolls = matches!(self.phase, RolloutPhase::Rolling { .. } | RolloutPhase::Baking { .. });
+        let fits = rolls && self.baseline.as_ref().is_some_and(|b| b.metrics.len() == compared.metrics.len());
+        if fits {
+            self.compared = Some(compared.clone());
+        }
+        fits
     }
 
     fn start_revert(&mut self, reason: &RevertReason) -> bool {
