@@ -1,6 +1,8 @@
 //! What stands between a rollout and its waves, as data: the judgement, what it waits for, who may release it and what they must say.
 
+use super::comparing::{self, ComparisonView};
 use super::reasons::{self, ReasonView};
+use super::view::HealthView;
 use super::words::{Explained, plain, plural};
 use crate::engine::approval::{self, Standing, Wanted};
 use crate::engine::guardrail::figures;
@@ -90,6 +92,12 @@ pub struct Explanation {
     pub admission: Option<AdmissionView>,
     /// Operations that wait for a limit of the moment.
     pub stalled: Vec<ReasonView>,
+    /// What the newest look at health says.
+    #[serde(default)]
+    pub health: Option<HealthView>,
+    /// What the comparison has seen.
+    #[serde(default)]
+    pub comparison: Option<ComparisonView>,
 }
 
 /// Where a rollout stands; none: the guardrails have not looked yet. Without a time, approvals count as when the newest was given.
@@ -228,7 +236,15 @@ pub fn explain(rollout: &Rollout, killed: Option<String>, stalled: Vec<ReasonVie
     for found in &stalled {
         say(format!("{}; {}", found.why, found.rule), found.satisfied_by.clone());
     }
-    Explanation { rollout: rollout.plan.rollout.clone(), standing: standing(rollout), reasons, admission, stalled }
+    Explanation {
+        rollout: rollout.plan.rollout.clone(),
+        standing: standing(rollout),
+        reasons,
+        admission,
+        stalled,
+        health: rollout.health.as_ref().map(super::view::last_health),
+        comparison: rollout.baseline.as_ref().zip(rollout.compared.as_ref()).map(|(b, c)| comparing::view(b, c)),
+    }
 }
 
 fn standing(rollout: &Rollout) -> String {

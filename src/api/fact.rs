@@ -24,6 +24,20 @@ pub fn detail(event: &Event) -> String {
             let why = if *verdict == Verdict::Pass { String::new() } else { format!(": {}", words::all(findings)) };
             format!("wave {} watched for {elapsed}: {verdict}{why}", wave + 1)
         }
+        Event::BaselineTaken { baseline, .. } => format!(
+            "{} {} of {} cells; evidence needed {}",
+            baseline.metrics.len(),
+            words::plural(u32::try_from(baseline.metrics.len()).unwrap_or(u32::MAX), "metric", "metrics"),
+            baseline.cells.len(),
+            words::number(1.0 / baseline.alpha)
+        ),
+        Event::TicksCompared { compared, .. } => {
+            format!(
+                "evidence {}, at most {} so far",
+                words::number(compared.ln_e.exp()),
+                words::number(compared.most.exp())
+            )
+        }
         Event::GatePassed { wave, plan, readings, .. } => {
             format!(
                 "wave {}, plan {}, {readings} {}",

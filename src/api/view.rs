@@ -1,6 +1,7 @@
 //! What is shown of the state, as data: the command line draws it, `--json` prints it.
 
 use super::admission::{AdmissionView, Explanation};
+use super::comparing::{self, ComparisonView, ForecastView};
 use super::reasons;
 use super::words::{self, Explained};
 use crate::daemon::core::Core;
@@ -73,6 +74,12 @@ pub struct RolloutView {
     pub waves: Vec<WaveView>,
     /// The newest judgement.
     pub health: Option<HealthView>,
+    /// What the comparison has seen; none: nothing is compared, or it has not begun.
+    #[serde(default)]
+    pub comparison: Option<ComparisonView>,
+    /// What each wave's bake can see, at the fleet's usual traffic.
+    #[serde(default)]
+    pub forecast: Option<ForecastView>,
     /// A stop order on it, in force.
     pub killed: Option<String>,
     /// Guardrails and approvals; none: not judged yet.
@@ -218,6 +225,9 @@ pub fn recorded(state: &State, rollout: &Rollout, full: bool) -> RolloutView {
         revert: rollout.revert.as_ref().map(words::revert),
         waves: (0..plan.waves.len()).filter_map(|n| wave_view(rollout, n, full)).collect(),
         health: rollout.health.as_ref().map(last_health),
+        comparison: rollout.baseline.as_ref().zip(rollout.compared.as_ref()).map(|(b, c)| comparing::view(b, c)),
+        forecast: (plan.look_only || rollout.baseline.is_some())
+            .then(|| comparing::forecast(plan, rollout.baseline.as_deref())),
         killed: state
             .kill_on(rollout)
             .filter(|_| !rollout.is_ended())
@@ -226,7 +236,8 @@ pub fn recorded(state: &State, rollout: &Rollout, full: bool) -> RolloutView {
     }
 }
 
-fn last_health(last: &LastHealth) -> HealthView {
+/// The newest judgement that is recorded.
+pub fn last_health(last: &LastHealth) -> HealthView {
     HealthView {
         verdict: last.verdict,
         findings: last.findings.iter().map(words::finding).collect(),

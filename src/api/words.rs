@@ -181,9 +181,44 @@ fn problem(problem: &Problem) -> String {
         Problem::Forbidden => "may not be read".into(),
         Problem::SourceTrouble { said } => format!("could not be judged: {said}"),
         Problem::Unreadable { error } => format!("could not be read: {error}"),
+        Problem::WorseThanUntouched { evidence, needed, interval } => {
+            let times = interval.map(|i| format!(", {:.1}× to {:.1}× of what it should be", i.low, i.high));
+            format!(
+                "is worse than in the untouched cells{} (evidence {}, a revert is due at {})",
+                times.unwrap_or_default(),
+                number(*evidence),
+                number(*needed)
+            )
+        }
+        Problem::Unattributed { threshold, untouched, of } => format!(
+            "was {threshold}, and so it was in {untouched} of {of} untouched cells: it cannot be laid at the change's door"
+        ),
+        Problem::WorseThanItsPast { ratio, most } => {
+            format!("is {ratio:.1}× its own history, which never had more than {most:.1}×, and no untouched cell is better")
+        }
+        Problem::CannotSeeYet { ratio, share } => {
+            format!("could not have shown a change by ×{ratio} yet ({:.0} % of the evidence that needs)", share * 100.0)
+        }
+        Problem::Suspicious { evidence, needed } => format!(
+            "looks worse than in the untouched cells (evidence {}; a revert is due at {})",
+            number(*evidence),
+            number(*needed)
+        ),
+        Problem::NotCompared { ticks } => format!(
+            "could not be compared in {ticks} {}: no untouched cell had a point",
+            plural(*ticks, "tick", "ticks")
+        ),
+        Problem::NoHistory => "has no history to compare with".into(),
         Problem::InsufficientData => "has INSUFFICIENT_DATA".into(),
         Problem::AlarmVanished => "does not exist".into(),
         Problem::AlarmChanged { since } => format!("was not OK for the whole bake (OK since {since})"),
+        Problem::WrongUnit { have, need } => format!("is in {have}, and the pipeline says {need}"),
+        Problem::Impossible { said } => format!("has counts that cannot be: {said}"),
+        Problem::Vanished { last } => format!("stopped: it was there before the bake, and its last point is of {last}"),
+        Problem::AlarmMuted { said } => format!("is silenced, so its state says nothing: {said}"),
+        Problem::AlarmSeveralSeries => {
+            "watches several series at once: one that stops reads OK, and nothing else is watched; add a metric, or an alarm on one series".into()
+        }
         Problem::AlarmTrouble { said } => format!("is not evaluated properly: {said}"),
     }
 }

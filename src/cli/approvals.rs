@@ -8,7 +8,7 @@ use crate::api::admission::{AdmissionView, Explanation, RequestView};
 use crate::api::reasons::ReasonView;
 use crate::api::service::{Request, Response, Says};
 use crate::api::view::RolloutView;
-use crate::api::words::plain;
+use crate::api::words::{number, plain};
 use crate::config;
 use crate::model::class::Reversibility;
 use crate::model::decision::Decision;
@@ -173,7 +173,30 @@ pub fn explanation(explained: &Explanation) -> String {
     {
         lines.push(format!("  who can release it: {}", request.can_release.join("; ")));
     }
+    lines.extend(health_lines(explained));
     lines.join("\n")
+}
+
+/// What the newest look said, what the comparison has seen in which cell, and how far it is from a revert.
+fn health_lines(explained: &Explanation) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(health) = &explained.health {
+        lines.push(format!("  health: {}", health.verdict));
+        lines.extend(health.findings.iter().map(|finding| format!("    - {}", plain(finding))));
+    }
+    let signals = explained.comparison.iter().flat_map(|comparison| &comparison.metrics);
+    for signal in signals {
+        lines.push(format!("  compared {}: {}", signal.metric, signal.text));
+        let cells = signal.stand_out.iter().map(|look| match look.observed {
+            Some(observed) => format!("{} {} (expected {})", look.cell, number(observed), number(look.expected)),
+            None => format!("{} silent", look.cell),
+        });
+        let cells: Vec<String> = cells.collect();
+        if !cells.is_empty() {
+            lines.push(format!("    newest tick: {}", cells.join(", ")));
+        }
+    }
+    lines
 }
 
 /// The same for a program, as `wavegate explain --json` prints it, without what the agent said itself: one line a reason.

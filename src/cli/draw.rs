@@ -10,6 +10,7 @@ mod screen;
 
 pub use screen::Screen;
 
+use crate::api::comparing::SignalView;
 use crate::api::view::{RolloutView, TargetView, WaveView};
 use crate::api::words;
 use crate::config;
@@ -224,6 +225,7 @@ fn health_lines(view: &RolloutView, paint: Paint) -> Vec<String> {
     let width = by_metric.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut lines = vec![format!("  health {verdict}")];
     lines.extend(by_metric.iter().filter_map(|(metric, of)| metric_line(metric, width, of, paint)));
+    lines.extend(comparison_lines(view, paint));
     // While it goes back, the reason is told below; findings of the last look would only repeat it.
     if health.verdict != Verdict::Pass && view.revert.is_none() {
         let shown = health.findings.iter().take(FINDINGS_MAX);
@@ -234,14 +236,27 @@ fn health_lines(view: &RolloutView, paint: Paint) -> Vec<String> {
     lines
 }
 
+/// `compared  errors: 41 bad where 38 were to be expected by history and 9 untouched cells, 0.70× to 1.60×; evidence 0.4 of 100`
+fn comparison_lines(view: &RolloutView, paint: Paint) -> Vec<String> {
+    let Some(comparison) = &view.comparison else { return Vec::new() };
+    let due = comparison.evidence >= comparison.needed;
+    let of = |signal: &SignalView| {
+        let text = format!("    compared  {}: {}", signal.metric, signal.text);
+        if due { paint.bad(&text) } else { paint.dim(&text) }
+    };
+    comparison.metrics.iter().map(of).collect()
+}
+
 /// `errors  0.25  worst of 4 cells in eu-1; fails when > 5; no data yet in 3 cells`
 fn metric_line(metric: &str, width: usize, readings: &[&Reading], paint: Paint) -> Option<String> {
     let worst =
         readings.iter().copied().reduce(|worst, reading| if is_worse(reading, worst) { reading } else { worst })?;
     let without = readings.iter().filter(|r| r.value.is_none()).count();
-    let fails = format!("fails when {}", worst.threshold);
+    let fails = worst.threshold.map_or("compared with the other cells".to_owned(), |t| format!("fails when {t}"));
     let (value, place) = match worst.value {
-        Some(value) if worst.threshold.is_bad(value) => (paint.bad(&format!("{:>9}", words::number(value))), true),
+        Some(value) if worst.threshold.is_some_and(|t| t.is_bad(value)) => {
+            (paint.bad(&format!("{:>9}", words::number(value))), true)
+        }
         Some(value) => (format!("{:>9}", words::number(value)), true),
         None => (paint.busy(&format!("{:>9}", "no data")), false),
     };
@@ -255,12 +270,12 @@ fn metric_line(metric: &str, width: usize, readings: &[&Reading], paint: Paint) 
 }
 
 fn is_worse(reading: &Reading, than: &Reading) -> bool {
-    let Threshold { op, .. } = reading.threshold;
+    let low_is_bad = |t: Threshold| matches!(t.op, Comparison::Below | Comparison::AtMost);
     match (reading.value, than.value) {
         // Cells without data are counted beside the worst value: neither hides the other.
         (None, _) => false,
         (Some(_), None) => true,
-        (Some(a), Some(b)) if matches!(op, Comparison::Below | Comparison::AtMost) => a < b,
+        (Some(a), Some(b)) if reading.threshold.is_some_and(low_is_bad) => a < b,
         (Some(a), Some(b)) => a > b,
     }
 }

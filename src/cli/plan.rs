@@ -16,7 +16,6 @@ use super::exit::Exit;
 use super::{propose, serve};
 use crate::api::view::RolloutView;
 use crate::api::{service, words};
-use crate::cloud::aws::{Aws, AwsOptions};
 use crate::daemon::clock::Clock;
 use crate::engine::planner;
 use crate::model::decision::Decision;
@@ -43,7 +42,7 @@ pub fn run(_common: &Common, args: &PlanArgs) -> Exit {
         Err(exit) => return exit,
     };
     let looked = runtime.block_on(async {
-        let world = Arc::new(Aws::new(AwsOptions::default()).await);
+        let world = Arc::new(serve::world().await);
         look(world, Clock::system(), plan, interrupted()).await
     });
     match looked {
@@ -98,6 +97,7 @@ pub fn text(view: &RolloutView) -> Vec<String> {
     lines.extend(notable(view));
     lines.extend(totals(view));
     lines.extend(judgement(view));
+    lines.extend(forecast(view));
     match &view.hold {
         Some(hold) => {
             lines.extend([format!("It would not start: {}", one_line(&hold.why)), format!("next: {}", hold.next)])
@@ -157,6 +157,18 @@ fn judgement(view: &RolloutView) -> Vec<String> {
     };
     let mut lines = vec![first, format!("  it {}", one_line(&admission.scope))];
     lines.extend(found(admission, Paint::of_stdout()));
+    lines
+}
+
+/// What each wave's gate can see, and how soon; and what looking costs.
+fn forecast(view: &RolloutView) -> Vec<String> {
+    let Some(forecast) = &view.forecast else { return Vec::new() };
+    let mut lines = Vec::new();
+    if !forecast.lines.is_empty() {
+        lines.push("What the gates can see at the fleet's usual traffic:".to_owned());
+        lines.extend(forecast.lines.iter().map(|line| format!("  {}", one_line(line))));
+    }
+    lines.push(format!("Watching: {}.", one_line(&forecast.watching)));
     lines
 }
 
