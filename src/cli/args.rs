@@ -1,5 +1,9 @@
 //! The command line's shape, for `clap`. Its words are `--help`: they are written for an SRE at three in the morning.
 
+mod judge;
+
+pub use judge::{BacktestArgs, Format, JudgeArgs, Showing};
+
 use crate::model::halt::{KillMode, KillScope};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
@@ -68,6 +72,10 @@ pub enum Command {
     Kill(KillArgs),
     /// Read a journal from its first record to its last: verify it, and tell what happened; needs no daemon
     Replay(ReplayArgs),
+    /// Replay recorded metrics through a pipeline's gate: would it have caught it, and when?
+    Judge(JudgeArgs),
+    /// Read a past interval's metrics and replay them: how often would the gate have cried wolf?
+    Backtest(BacktestArgs),
     /// Policies in Cedar: test them with examples, prove what they hold back, print what they can ask
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -2,12 +2,14 @@
 
 pub mod approvals;
 pub mod args;
+pub mod backtest;
 pub mod call;
 pub mod check;
 pub mod demo;
 pub mod draw;
 pub mod exit;
 pub mod files;
+pub mod judge;
 pub mod kill;
 pub mod orders;
 pub mod plan;
@@ -32,6 +34,8 @@ pub fn run(args: Args) -> Exit {
         Command::Serve(args) => serve::run(&common, &args),
         Command::Plan(args) => plan::run(&common, &args),
         Command::Propose(args) => propose::run(&common, &args),
+        Command::Judge(args) => judge::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Status(args) => status::run(&common, &args),
         Command::Watch(args) => watch::run(&common, &args),
