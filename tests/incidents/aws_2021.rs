@@ -145,6 +145,7 @@ async fn blind_monitoring_passes_no_gate() {
             matches!(
                 p,
                 Problem::Missing { .. }
+                    | Problem::Vanished { .. }
                     | Problem::TooFewPoints { .. }
                     | Problem::SourceTrouble { .. }
                     | Problem::Forbidden

@@ -96,7 +96,9 @@ async fn silence_holds_the_next_wave_and_pages() {
         panic!("{:?}", stage.holds())
     };
     assert!(after >= plan.waves[0].max_bake && after < plan.waves[0].max_bake.plus(Millis::from_secs(60)), "{after}");
-    let silent = |p: &Problem| matches!(p, Problem::Missing { .. } | Problem::TooFewPoints { have: 0, .. });
+    let silent = |p: &Problem| {
+        matches!(p, Problem::Missing { .. } | Problem::TooFewPoints { have: 0, .. } | Problem::Vanished { .. })
+    };
     assert!(!findings.is_empty() && findings.iter().all(|f| f.cell == Some("cell-00".into()) && silent(&f.problem)));
     tokio::time::sleep(Duration::from_secs(1800)).await;
     assert_eq!(stage.touched(), targets(&plan, &[0]), "nobody resumes it: it does not go on by itself");

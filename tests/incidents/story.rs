@@ -31,6 +31,7 @@ const START: &str = "2026-11-21T08:00:00Z";
 /// Health that every story watches: the share of failed requests, for each cell.
 pub const HEALTH: &str = r#"health:
   interval: 15s
+  lag: 0s
   metrics:
     - name: errors
       namespace: Shop

@@ -33,6 +33,10 @@ fn rollout(rollout: &Rollout) -> Value {
     if rollout.admission != Admission::default() {
         rendered["admission"] = admission(&rollout.admission);
     }
+    if let (Some(baseline), Some(compared)) = (&rollout.baseline, &rollout.compared) {
+        rendered["baseline"] = json!(**baseline);
+        rendered["compared"] = json!(**compared);
+    }
     rendered
 }
 

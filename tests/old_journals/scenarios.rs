@@ -1,20 +1,22 @@
 //! The journals of the corpus: what each of them goes through. In virtual time over the embedded world, so that a second run writes
 //! the same records.
 
-use super::sim::{Change, Harness, V2, V2_BAD};
+use super::sim::{self, Change, Harness, V2, V2_BAD};
 use std::path::Path;
 use std::time::Duration;
 use wavegate::cloud::sim::{Fault, Operation};
 use wavegate::engine::decide::Input;
 use wavegate::model::event::Outcome;
 use wavegate::model::halt::{Kill, KillDoor, KillMode, KillScope};
+use wavegate::model::pipeline::{Compare, Worse};
+use wavegate::model::time::Millis;
 
 /// Takes longer than its deadline of an hour.
 const SLOW: &str = "Metadata:\n  Sim: {UpdateSeconds: 4000}\nParameters:\n  Delay: {Type: Number, Default: 0}\nResources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties: {VisibilityTimeout: 33}\n";
 /// Fails, and its rollback fails too until it is continued for the first time.
 const FAILS_ROLLBACK: &str = "Parameters:\n  Delay: {Type: Number, Default: 0}\nResources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties: {VisibilityTimeout: 34}\n  Broken:\n    Type: Sim::FailsRollback\n    Properties: {Tries: 1}\n";
 
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "paused_and_succeeded",
     "reverted",
     "killed_taken_over_reverted",
@@ -25,6 +27,7 @@ pub const NAMES: [&str; 10] = [
     "open_in_a_wave",
     "every_word",
     "asked",
+    "compared",
 ];
 
 /// Lives through the scenario of that name and leaves its journal in `to`.
@@ -46,6 +49,7 @@ pub fn write(name: &str, to: &Path) {
             "overdue" => ended(5, &[1], Change::update(SLOW), Outcome::Succeeded).await,
             "rollback_continued" => ended(6, &[1, 1], Change::update(FAILS_ROLLBACK), Outcome::Reverted).await,
             "open_in_a_wave" => open_in_a_wave().await,
+            "compared" => compared().await,
             other => panic!("no scenario {other}"),
         }
         .copy_journal(to);
@@ -95,6 +99,19 @@ async fn stuck_conflict() -> Harness {
 /// Not over: what a daemon of the next release finds that is started in the middle of a rollout.
 async fn open_in_a_wave() -> Harness {
     in_second_wave(7, &[1, 4]).await
+}
+
+/// Nothing but the comparison with untouched cells finds it.
+async fn compared() -> Harness {
+    let mut plan = sim::plan(&[1, 2], &Change::update(V2_BAD));
+    plan.health.compare = Some(Compare { history: Millis::from_secs(1800), ..Compare::default() });
+    plan.health.lag = Some(Millis::from_secs(5));
+    let metric = &mut plan.health.metrics[0];
+    (metric.fail_when, metric.compare) = (None, Some(Worse::Higher));
+    let mut h = Harness::new(9, &[1, 2]).await;
+    h.propose_plan(plan).await;
+    assert_eq!(h.run_to_end().await, Outcome::Reverted);
+    h
 }
 
 async fn in_second_wave(seed: u64, waves: &[usize]) -> Harness {
