@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wavegate::engine::health::Evidence;
 use wavegate::engine::health::gate::{self, Look, Standing};
 use wavegate::engine::health::threshold::{self, Question};
-use wavegate::model::comparison::{Baseline, Compared};
+use wavegate::model::comparison::{Baseline, Compared, LatePoint};
 use wavegate::model::ids::CellId;
 use wavegate::model::observation::{Completeness, Series};
 use wavegate::model::pipeline::{
@@ -20,6 +20,8 @@ pub const BAKE: usize = 30;
 pub const SHORT: usize = 12;
 const MINUTE: Millis = Millis(60_000);
 
+/// Which points are not there yet.
+pub type Hidden<'a> = dyn Fn(usize, usize, usize) -> bool + 'a;
 /// One cell's minute: requests, errors, latency; none: silent.
 pub type Point = Option<(f64, f64, f64)>;
 
@@ -61,11 +63,19 @@ impl World {
     }
 
     fn evidence(&self, minutes: usize) -> Evidence {
+        self.evidence_without(minutes, &|_, _, _| false)
+    }
+
+    /// What can be read after so many minutes, without the points (minutes, cell, minute) that are not there yet.
+    fn evidence_without(&self, minutes: usize, hidden: &Hidden<'_>) -> Evidence {
         let part = |cell: &usize, name: &str, of: &dyn Fn((f64, f64, f64)) -> f64| Series {
             cell: CellId::new(self.names[*cell].as_str()),
             metric: name.into(),
             completeness: Completeness::Complete,
-            points: (0..minutes).filter_map(|m| Some((at(m), of(self.points[*cell][m]?)))).collect(),
+            points: (0..minutes)
+                .filter(|m| !hidden(minutes, *cell, *m))
+                .filter_map(|m| Some((at(m), of(self.points[*cell][m]?))))
+                .collect(),
             samples: vec![],
             unit: None,
         };
@@ -142,6 +152,17 @@ pub struct Told {
 
 /// Runs the gate over the bake. `restart_at`: before this tick everything that is remembered goes through its record.
 pub fn run(world: &World, health: &Health, restart_at: Option<usize>) -> Vec<Told> {
+    run_with(world, health, restart_at, &|_, _, _| false).0
+}
+
+/// The same with points that come late, and those that were noted as late.
+pub fn run_with(
+    world: &World,
+    health: &Health,
+    restart_at: Option<usize>,
+    hidden: &Hidden<'_>,
+) -> (Vec<Told>, Vec<LatePoint>) {
+    let mut late = Vec::new();
     let cells: Vec<Cell> = world.names.iter().map(|name| cell(name)).collect();
     let before = world.evidence(HISTORY);
     let compare = health.compare.as_ref().unwrap();
@@ -149,17 +170,20 @@ pub fn run(world: &World, health: &Health, restart_at: Option<usize>) -> Vec<Tol
         gate::learn(&look(health, &cells, &before, at(HISTORY)), compare, &[Millis(MINUTE.0 * BAKE as u64)]);
     let mut compared = Compared::default();
     let standing: Vec<Standing> = (0..cells.len()).map(|n| standing(n < world.changed)).collect();
-    (1..=world.bake)
+    let told = (1..=world.bake)
         .map(|tick| {
             if restart_at == Some(tick) {
                 baseline = again(&baseline);
                 compared = again(&compared);
             }
-            let evidence = world.evidence(HISTORY + tick);
+            let evidence = world.evidence_without(HISTORY + tick, hidden);
             let look = look(health, &cells, &evidence, at(HISTORY + tick));
-            step(&look, &evidence, &baseline, &standing, &mut compared, world.changed)
+            let told = step(&look, &evidence, &baseline, &standing, &mut compared, world.changed);
+            late.extend(compared.late.iter().cloned());
+            told
         })
-        .collect()
+        .collect();
+    (told, late)
 }
 
 fn look<'a>(health: &'a Health, cells: &'a [Cell], evidence: &'a Evidence, now: Timestamp) -> Look<'a> {
@@ -187,7 +211,12 @@ fn step(
         now: look.now,
     };
     let judged = threshold::judge(&question, evidence);
-    let findings = judged.findings.into_iter().chain(gate::findings(baseline, compared)).collect();
+    let findings = judged
+        .findings
+        .into_iter()
+        .chain(gate::findings(baseline, compared))
+        .chain(gate::own_past(look, baseline, standing))
+        .collect();
     let judgement = Judgement::of(findings, judged.readings);
     Told { verdict: judgement.verdict, ln_e: compared.ln_e, judgement }
 }

@@ -10,6 +10,12 @@ use jiff::Timestamp;
 /// Bad ones may be so much more than all, as a share: sums of doubles are not exact.
 const ROUNDING: f64 = 1e-9;
 
+/// Nobody counts less than this and more than nothing, or more than this, in a tick: a source that says so is out of order. What is kept out
+/// here would be infinite once it is squared or divided by, and a record that holds an infinite number cannot be read back.
+const COUNTS: std::ops::RangeInclusive<f64> = 1e-6..=1e12;
+/// The same for values, of which only logarithms are taken.
+const VALUES: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
+
 /// The samples of the ticks `first..=last`, by their number since 1970; `last` is closed. A series that is not whole, or in another unit
 /// than the pipeline says, has none. The same as [`super::evidence::ticks`] says of them, without looking at any other tick.
 pub fn samples(index: &Index<'_>, metric: &Metric, cell: &CellId, first: i64, last: i64) -> Vec<Sample> {
@@ -27,24 +33,36 @@ pub fn samples(index: &Index<'_>, metric: &Metric, cell: &CellId, first: i64, la
             let unit = if let MetricSource::Metric(stat) = source { stat.unit.as_deref() } else { None };
             let values = of(&metric.name, unit);
             if metric.min_samples == 0 {
-                return values.into_iter().map(|value| value.map_or(Sample::Missing, Sample::Value)).collect();
+                return values.into_iter().map(value).collect();
             }
             let counted =
                 index.get(&(cell, metric.name.as_str())).map(|series| cut(metric, &series.samples, first, last));
             let enough = |samples: Option<f64>| samples.is_some_and(|n| n >= f64::from(metric.min_samples));
             let pairs = values.into_iter().zip(counted.unwrap_or_default());
-            pairs.map(|(value, n)| value.filter(|_| enough(n)).map_or(Sample::Missing, Sample::Value)).collect()
+            pairs.map(|(of, n)| value(of.filter(|_| enough(n)))).collect()
         }
     }
 }
 
 fn ratio(bad: Option<f64>, total: Option<f64>) -> Sample {
     match (bad, total) {
-        (Some(bad), Some(total)) if bad >= 0.0 && total >= 0.0 && bad <= total * (1.0 + ROUNDING) => {
+        (Some(bad), Some(total))
+            if bad >= 0.0 && bad <= total * (1.0 + ROUNDING) && is_count(bad) && is_count(total) =>
+        {
             Sample::Counts { bad: bad.min(total), total }
         }
         _ => Sample::Missing,
     }
+}
+
+fn is_count(value: f64) -> bool {
+    value == 0.0 || COUNTS.contains(&value)
+}
+
+/// A value, if a logarithm of it is of use; 0 and less are as far below usual as a value can be.
+fn value(of: Option<f64>) -> Sample {
+    let sane = of.filter(|value| *value == 0.0 || VALUES.contains(&value.abs()));
+    sane.map_or(Sample::Missing, Sample::Value)
 }
 
 fn unit_of(part: &RatioPart) -> Option<&str> {
