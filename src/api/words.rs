@@ -24,7 +24,7 @@ pub fn hold(hold: &Hold) -> Explained {
             explained(format!("paused by {by}"), "`wavegate resume` lets it go on, `wavegate revert` takes it back")
         }
         Hold::RedBeforeStart { findings } => explained(
-            format!("the fleet was red before anything was touched: {}", all(findings)),
+            format!("the fleet was red, or could not be judged, before anything was touched: {}", all(findings)),
             "mend the fleet and resume; a change that repairs exactly these alarms names them under `repairs:`",
         ),
         Hold::StackNotReady { target, status: None } => explained(
