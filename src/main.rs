@@ -2,8 +2,16 @@
 
 use clap::Parser as _;
 use std::process::ExitCode;
-use wavegate::cli::{self, args::Args};
+use wavegate::cli::{self, args::Args, complain};
 
 fn main() -> ExitCode {
-    cli::run(Args::parse()).into()
+    match Args::try_parse() {
+        Ok(args) => cli::run(args).into(),
+        // `--help` and `--version` are no errors; whoever reads JSON gets an error as JSON.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") => {
+            eprintln!("{}", complain::error("bad_usage", error.to_string().trim_end()));
+            ExitCode::from(2)
+        }
+        Err(error) => error.exit(),
+    }
 }

@@ -20,7 +20,7 @@ fn proposed() -> (State, RolloutId, TargetId) {
     let (rollout, target) = (plan.rollout.clone(), plan.targets.keys().next().unwrap().clone());
     let mut state = State::default();
     let digest = plan.digest().unwrap();
-    state.apply(&Event::RolloutProposed { plan: Arc::new(plan), digest, by: "test".into() }).unwrap();
+    state.apply(&Event::RolloutProposed { plan: Arc::new(plan), digest, by: "test".into(), handed_in: None }).unwrap();
     (state, rollout, target)
 }
 

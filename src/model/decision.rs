@@ -243,6 +243,13 @@ pub enum Reason {
         /// Which waits for it.
         wanted: String,
     },
+    /// No kill drill has passed lately.
+    KillDrill {
+        /// When the newest one passed; none: never.
+        newest: Option<Timestamp>,
+        /// It counts for so long.
+        max_age: Millis,
+    },
     /// A policy forbids it.
     PolicyForbids {
         /// Its id.

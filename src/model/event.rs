@@ -3,19 +3,25 @@
 //! The format is versioned ([`EVENT_VERSION`]); a record of a newer version, or one that cannot be read, stops the daemon.
 
 mod look;
+mod parts;
+
+pub use parts::{Direction, Left, Operation, OperationCall, Outcome, Prepared, RestoredBy, Settlement, StartSeen};
 
 use super::approval::Approval;
 use super::class::Classified;
 use super::comparison::{Baseline, Compared};
 use super::decision::{Found, Judged};
-use super::halt::{Hold, Kill, RevertReason, StuckReason};
-use super::ids::{Attempt, Digest, Epoch, KillId, RolloutId, TargetId, Token};
+use super::drill::Drill;
+use super::halt::{Hold, Kill, RevertReason};
+use super::ids::{Attempt, Digest, Epoch, KillId, RolloutId, TargetId};
 use super::observation::ResourceFailure;
 use super::plan::Plan;
 use super::preview::{PreviewContext, PreviewCounts, ResourceChange};
-use super::principal::Principal;
+use super::principal::{HandedIn, Principal, RefusedOrder};
+use super::rate::ChangeRateAlarm;
 use super::stack::{RestorePoint, StackStatus};
 use super::time::Millis;
+use super::token::{TokenEnd, TokenGrant};
 use super::verdict::{Finding, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,141 +29,6 @@ use std::sync::Arc;
 
 /// The version of the records that this release writes.
 pub const EVENT_VERSION: u32 = 1;
-
-/// Which way an operation goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// Towards the change.
-    Forward,
-    /// Back to the restore point.
-    Revert,
-}
-
-/// One provider operation on one target: at most one for each attempt (S8).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Operation {
-    /// Which way.
-    pub direction: Direction,
-    /// What is executed.
-    pub call: OperationCall,
-    /// On every event of the operation at the provider.
-    pub token: Token,
-    /// Which try.
-    pub attempt: Attempt,
-    /// Of which leader.
-    pub epoch: Epoch,
-    /// When the intent was recorded: events before are not of this operation.
-    pub intended_at: Timestamp,
-    /// The stack's `LastUpdatedTime` before the operation: a status that comes with this time is an old one.
-    pub before: Option<Timestamp>,
-}
-
-/// What an operation executes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperationCall {
-    /// A change set, by ARN.
-    ExecuteChangeSet {
-        /// What is executed.
-        arn: String,
-        /// What was compared just before (S5).
-        digest: Digest,
-        /// The stack's ARN, also of one that is about to be created; not in the records of 0.1.0's first journals.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        stack_id: Option<String>,
-    },
-    /// A stack's deletion, by ARN.
-    DeleteStack {
-        /// What is deleted.
-        stack_id: String,
-    },
-    /// `ContinueUpdateRollback`.
-    ContinueRollback {
-        /// Of which stack.
-        stack_id: String,
-    },
-}
-
-/// What a target's preparation left at the provider.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Prepared {
-    /// A change set, ready to execute.
-    ChangeSet {
-        /// Its ARN.
-        arn: String,
-        /// Its name.
-        name: String,
-        /// Of which leader.
-        epoch: Epoch,
-    },
-    /// A deletion has no change set: the stack itself.
-    Deletion {
-        /// Its ARN.
-        stack_id: String,
-    },
-}
-
-/// What a stack looked like when we left it: only that is reverted (S15).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Left {
-    /// `StackRecord::content_digest`; none: the stack is gone.
-    pub content: Option<Digest>,
-    /// The stack's ARN.
-    pub stack_id: String,
-    /// `LastUpdatedTime` at the proof.
-    pub last_updated: Option<Timestamp>,
-}
-
-/// How a target ended, proven by a read.
-#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "as")]
-pub enum Settlement {
-    /// The change is in place.
-    Applied {
-        /// As it was then.
-        left: Left,
-    },
-    /// There was nothing to change.
-    Unchanged,
-    /// The stack is as its restore point says.
-    Restored {
-        /// Who put it back.
-        by: RestoredBy,
-    },
-    /// A person is needed.
-    Stuck {
-        /// Why.
-        reason: StuckReason,
-        /// The provider's last event on it.
-        evidence: Option<String>,
-    },
-}
-
-/// Who put a target back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RestoredBy {
-    /// The provider's own rollback of a failing or cancelled operation.
-    Provider,
-    /// Our revert.
-    Revert,
-}
-
-/// How a rollout ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Every wave applied, baked and passed.
-    Succeeded,
-    /// Every touched target is proven restored.
-    Reverted,
-    /// At least one target needs a person.
-    Stuck,
-    /// It ended before any target was touched.
-    Cancelled,
-}
 
 /// One fact about the whole daemon, a rollout or a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,6 +51,9 @@ pub enum Event {
         digest: Digest,
         /// The local user or party that handed it in.
         by: String,
+        /// Who that is, and by which credential and door; none in journals from before people were known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        handed_in: Option<Box<HandedIn>>,
     },
     /// All that is needed to put the target back is durable (S13).
     RestorePointCaptured {
@@ -467,14 +341,44 @@ pub enum Event {
         /// The two.
         by: [String; 2],
     },
-}
-
-/// How a start was proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StartSeen {
-    /// The provider accepted the call.
-    Accepted,
-    /// Found by the token in the stack's events.
-    Found,
+    /// One of the two people who lift a stop order has asked for it.
+    KillLiftAsked {
+        /// Which order.
+        kill: KillId,
+        /// Who.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody was refused: an unknown caller, one who may not, or an order that cannot be taken.
+    OrderRefused {
+        /// Who, what, why, and how often.
+        refused: Box<RefusedOrder>,
+    },
+    /// Changes come far faster than they usually do.
+    ChangeRateAlarmed {
+        /// Whose, and how fast.
+        alarm: Box<ChangeRateAlarm>,
+    },
+    /// A token lets somebody in from now on; or what it grants was changed by hand.
+    TokenListed {
+        /// Whom.
+        token: Box<TokenGrant>,
+        /// It was on record before, with another grant or as revoked.
+        changed: bool,
+    },
+    /// A token lets nobody in any more.
+    TokenEnded {
+        /// Its public name.
+        token: String,
+        /// Whose it was.
+        name: String,
+        /// How.
+        end: TokenEnd,
+    },
+    /// A kill drill has ended.
+    DrillEnded {
+        /// What was tried, and what came of it.
+        drill: Box<Drill>,
+    },
 }

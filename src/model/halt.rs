@@ -3,6 +3,7 @@
 use super::ids::{Digest, KillId, RolloutId, TargetId};
 use super::observation::{ProviderError, ResourceFailure};
 use super::plan::{Plan, PlannedTarget};
+use super::principal::is_same_name;
 use super::stack::StackStatus;
 use super::time::Millis;
 use super::verdict::Finding;
@@ -67,16 +68,19 @@ pub enum KillScope {
 
 impl KillScope {
     /// True when the order stops this rollout. One matching target stops all of it: half a wave is no safe place to go on
-    /// from.
+    /// from. Names match in any case: an agent that is stopped does not go on under another spelling.
     pub fn covers(&self, plan: &Plan) -> bool {
         let any = |test: &dyn Fn(&PlannedTarget) -> bool| plan.targets.values().any(test);
         match self {
             Self::All => true,
-            Self::Environment(name) => any(&|t| t.environment == *name),
-            Self::Region(name) => any(&|t| t.scope.region.as_str() == name),
-            Self::Cell(name) => any(&|t| t.cell.as_str() == name),
-            Self::Pipeline(name) => plan.pipeline.name == *name,
-            Self::Agent(name) => plan.change_set.agent == *name,
+            Self::Environment(name) => any(&|t| is_same_name(&t.environment, name)),
+            Self::Region(name) => any(&|t| is_same_name(t.scope.region.as_str(), name)),
+            Self::Cell(name) => any(&|t| is_same_name(t.cell.as_str(), name)),
+            Self::Pipeline(name) => is_same_name(&plan.pipeline.name, name),
+            Self::Agent(name) => {
+                let proposer = plan.proposer.as_ref().map(|proposer| proposer.name.as_str());
+                is_same_name(&plan.change_set.agent, name) || proposer.is_some_and(|agent| is_same_name(agent, name))
+            }
             Self::Rollout(id) => plan.rollout == *id,
         }
     }
@@ -118,7 +122,7 @@ impl FromStr for KillScope {
 }
 
 /// By which door a kill came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KillDoor {
     /// The command line, over the socket.
@@ -127,6 +131,22 @@ pub enum KillDoor {
     File,
     /// A signal to the daemon.
     Signal,
+    /// HTTP.
+    Http,
+    /// The Model Context Protocol.
+    Mcp,
+}
+
+impl fmt::Display for KillDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cli => "cli",
+            Self::File => "file",
+            Self::Signal => "signal",
+            Self::Http => "http",
+            Self::Mcp => "mcp",
+        })
+    }
 }
 
 /// A stop order.
@@ -254,6 +274,11 @@ pub enum RevertReason {
     },
     /// A person asked for it.
     Requested {
+        /// Who.
+        by: String,
+    },
+    /// Whoever proposed it took it back.
+    Withdrawn {
         /// Who.
         by: String,
     },

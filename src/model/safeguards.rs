@@ -133,6 +133,10 @@ pub struct Guardrails {
     pub drift: Option<Guardrail<Drift>>,
     /// Which environment comes first, and who signs it off.
     pub environment_order: Option<Guardrail<EnvironmentOrder>>,
+    /// How long ago the newest kill drill may have been.
+    // Not written where it is not asked for: digests of plans from before there were drills stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill_drill: Option<Guardrail<KillDrill>>,
 }
 
 /// A guardrail, in force or only watched.
@@ -258,6 +262,13 @@ pub struct EnvironmentOrder {
     pub order: Set<Vec<String>>,
     /// Environments that a person must sign off before the next one starts.
     pub sign_off: Set<Vec<String>>,
+}
+
+/// How long ago the newest kill drill may have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillDrill {
+    /// A drill that passed longer ago proves nothing any more.
+    pub max_age: Set<Millis>,
 }
 
 /// A Cedar policy file, as it was when the change was planned.

@@ -11,9 +11,13 @@ pub use admission::{Admission, Used};
 pub use rollout::{Bake, LastHealth, Rollout, RolloutPhase};
 pub use target::{Phase, Target};
 
+use super::drill::Drill;
 use super::event::Event;
 use super::halt::{Kill, KillMode};
-use super::ids::{Epoch, KillId, RolloutId, TargetId};
+use super::ids::{Digest, Epoch, KillId, RolloutId, TargetId};
+use super::rate::{ChangeRateAlarm, RateOf};
+use super::token::{TokenEnd, TokenState};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,6 +32,16 @@ pub struct State {
     pub kills: BTreeMap<KillId, KillState>,
     /// How many rollouts have ended: the place in line of the next one that does.
     pub ended: u64,
+    /// The rollout of each idempotency key.
+    pub keys: BTreeMap<Digest, RolloutId>,
+    /// The newest alarm on each rate of changes.
+    pub rate_alarms: BTreeMap<RateOf, ChangeRateAlarm>,
+    /// Kill drills, oldest first.
+    pub drills: Vec<Drill>,
+    /// Tokens, by their public names; ended ones for as long as the file keeps them.
+    pub tokens: BTreeMap<String, TokenState>,
+    /// Refusals on record, repetitions counted.
+    pub refused: u64,
 }
 
 /// A stop order and where it stands.
@@ -39,6 +53,8 @@ pub struct KillState {
     pub acknowledged: bool,
     /// The two people who lifted it.
     pub lifted_by: Option<[String; 2]>,
+    /// The first of two people who want it lifted, and since when.
+    pub lift_asked: Option<(String, Timestamp)>,
 }
 
 impl KillState {
@@ -74,18 +90,22 @@ impl State {
                 self.epoch = *epoch;
                 Ok(())
             }
-            Event::RolloutProposed { plan, digest, by } => {
+            Event::RolloutProposed { plan, digest, by, handed_in } => {
                 if self.rollouts.contains_key(&plan.rollout) {
                     return Err(illegal(event, format!("rollout {}", plan.rollout), "proposed".into()));
                 }
-                self.rollouts.insert(plan.rollout.clone(), Rollout::new(Arc::clone(plan), digest.clone(), by.clone()));
+                if let Some(key) = handed_in.as_ref().and_then(|handed_in| handed_in.key.clone()) {
+                    self.keys.insert(key, plan.rollout.clone());
+                }
+                let rollout = Rollout::new(Arc::clone(plan), digest.clone(), by.clone(), handed_in.clone());
+                self.rollouts.insert(plan.rollout.clone(), rollout);
                 Ok(())
             }
             Event::KillRequested { kill } => {
                 if self.kills.contains_key(&kill.id) {
                     return Err(illegal(event, format!("kill {}", kill.id), "requested".into()));
                 }
-                let state = KillState { kill: kill.clone(), acknowledged: false, lifted_by: None };
+                let state = KillState { kill: kill.clone(), acknowledged: false, lifted_by: None, lift_asked: None };
                 self.kills.insert(kill.id.clone(), state);
                 Ok(())
             }
@@ -102,8 +122,48 @@ impl State {
                 }
                 open
             }),
+            Event::KillLiftAsked { kill, by, at } => self.change_kill(event, kill, |k| {
+                let open = k.in_force();
+                if open {
+                    k.lift_asked = Some((by.clone(), *at));
+                }
+                open
+            }),
+            Event::OrderRefused { refused } => {
+                self.refused = self.refused.saturating_add(refused.times);
+                Ok(())
+            }
+            Event::ChangeRateAlarmed { alarm } => {
+                self.rate_alarms.insert(alarm.of.clone(), (**alarm).clone());
+                Ok(())
+            }
+            Event::DrillEnded { drill } => {
+                self.drills.push((**drill).clone());
+                Ok(())
+            }
+            Event::TokenListed { token, .. } => {
+                let known = self.tokens.get(&token.id);
+                if known.is_some_and(|known| known.grant == **token && !known.ended) {
+                    return Err(illegal(event, format!("token {}", token.id), "listed".into()));
+                }
+                self.tokens.insert(token.id.clone(), TokenState { grant: (**token).clone(), ended: false });
+                Ok(())
+            }
+            Event::TokenEnded { token, end, .. } => self.end_token(event, token, end),
             _ => self.apply_to_rollout(event),
         }
+    }
+
+    fn end_token(&mut self, event: &Event, id: &str, end: &TokenEnd) -> Result<(), IllegalTransition> {
+        match (self.tokens.get_mut(id), end) {
+            (Some(_), TokenEnd::Removed) => drop(self.tokens.remove(id)),
+            (Some(known), TokenEnd::Revoked { .. }) if !known.ended => known.ended = true,
+            (known, _) => {
+                let stands = if known.is_some() { "ended" } else { "unknown" };
+                return Err(illegal(event, format!("token {id}"), stands.into()));
+            }
+        }
+        Ok(())
     }
 
     fn change_kill(

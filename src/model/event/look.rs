@@ -10,7 +10,13 @@ impl Event {
             Self::LeaderStarted { .. }
             | Self::KillRequested { .. }
             | Self::KillAcknowledged { .. }
-            | Self::KillLifted { .. } => None,
+            | Self::KillLifted { .. }
+            | Self::KillLiftAsked { .. }
+            | Self::OrderRefused { .. }
+            | Self::ChangeRateAlarmed { .. }
+            | Self::TokenListed { .. }
+            | Self::TokenEnded { .. }
+            | Self::DrillEnded { .. } => None,
             Self::RolloutProposed { plan, .. } => Some(&plan.rollout),
             Self::ApprovalGiven { approval } => Some(&approval.rollout),
             Self::RestorePointCaptured { rollout, .. }
@@ -99,6 +105,12 @@ impl Event {
             Self::KillRequested { .. } => "kill_requested",
             Self::KillAcknowledged { .. } => "kill_acknowledged",
             Self::KillLifted { .. } => "kill_lifted",
+            Self::KillLiftAsked { .. } => "kill_lift_asked",
+            Self::OrderRefused { .. } => "order_refused",
+            Self::ChangeRateAlarmed { .. } => "change_rate_alarmed",
+            Self::TokenListed { .. } => "token_listed",
+            Self::TokenEnded { .. } => "token_ended",
+            Self::DrillEnded { .. } => "drill_ended",
         }
     }
 }

@@ -8,6 +8,7 @@ use super::build::Built;
 use super::{Cell, Select, WaveSpec};
 use crate::model::document::fields::{Faults, known_or};
 use crate::model::document::{Node, Value};
+use crate::model::drill::{DRILL_ACCOUNT, DRILL_PIPELINE};
 use crate::model::ids::CellId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ pub fn check(built: &Built<'_>, faults: &Faults) {
     if built.fleet_whole {
         check_traffic(built, faults);
         check_names(built, faults);
+        check_accounts(built, faults);
         // Waves that name what is not there reach less than they were meant to.
         if built.waves_whole && unique {
             check_reach(built, faults);
@@ -103,6 +105,20 @@ fn check_cells(built: &Built<'_>, faults: &Faults) -> bool {
         }
     }
     names.len() == built.pipeline.cells.len()
+}
+
+/// The account of kill drills is not for files: the daemon never sends a call for it out.
+fn check_accounts(built: &Built<'_>, faults: &Faults) {
+    if built.pipeline.name == DRILL_PIPELINE {
+        return;
+    }
+    for (cell, node) in built.pipeline.cells.iter().zip(&built.cells) {
+        if cell.account.as_str() == DRILL_ACCOUNT {
+            let message =
+                format!("account {DRILL_ACCOUNT} is nobody's: it is kept for the embedded cells of kill drills");
+            faults.at(&at_key(node, "account"), message, "name the account that the cell is in");
+        }
+    }
 }
 
 /// What is underlined for a part as a whole: its first key.

@@ -9,6 +9,7 @@ use crate::model::event::{Event, Outcome, Settlement};
 use crate::model::halt::{Hold, RevertReason};
 use crate::model::ids::{Digest, TargetId};
 use crate::model::plan::Plan;
+use crate::model::principal::HandedIn;
 use crate::model::time::Millis;
 use crate::model::verdict::{Finding, Verdict};
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ pub struct Rollout {
     pub plan_digest: Digest,
     /// Who handed it in.
     pub by: String,
+    /// Who that is, and how it was known; none: it was handed in before people were known.
+    pub handed_in: Option<Box<HandedIn>>,
     /// Where it stands.
     pub phase: RolloutPhase,
     /// Why it waits for a person.
@@ -90,12 +93,13 @@ pub struct LastHealth {
 }
 
 impl Rollout {
-    pub(super) fn new(plan: Arc<Plan>, plan_digest: Digest, by: String) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, plan_digest: Digest, by: String, handed_in: Option<Box<HandedIn>>) -> Self {
         let targets = plan.targets.keys().map(|id| (id.clone(), Target::default())).collect();
         Self {
             plan,
             plan_digest,
             by,
+            handed_in,
             phase: RolloutPhase::Previewing,
             hold: None,
             targets,

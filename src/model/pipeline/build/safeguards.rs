@@ -52,7 +52,8 @@ pub fn safeguards(root: &Fields<'_>, beside: &Beside<'_>) -> BuiltSafeguards {
 }
 
 fn guardrails(node: &Node, beside: &Beside<'_>, faults: &Faults) -> Option<Guardrails> {
-    const KEYS: [&str; 7] = ["blast_radius", "calendar", "rate", "cost", "dependents", "drift", "environment_order"];
+    const KEYS: [&str; 8] =
+        ["blast_radius", "calendar", "rate", "cost", "dependents", "drift", "environment_order", "kill_drill"];
     let fields = Fields::of(node, &KEYS, faults)?;
     Some(Guardrails {
         blast_radius: guardrail(&fields, "blast_radius", &blast_radius::KEYS, beside, blast_radius::blast_radius),
@@ -62,6 +63,7 @@ fn guardrails(node: &Node, beside: &Beside<'_>, faults: &Faults) -> Option<Guard
         dependents: guardrail(&fields, "dependents", &["imported"], beside, limits::dependents),
         drift: guardrail(&fields, "drift", &["drifted", "unknown", "max_age"], beside, limits::drift),
         environment_order: guardrail(&fields, "environment_order", &["order", "sign_off"], beside, limits::order),
+        kill_drill: guardrail(&fields, "kill_drill", &["max_age"], beside, limits::kill_drill),
     })
 }
 

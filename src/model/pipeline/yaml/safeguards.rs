@@ -132,6 +132,8 @@ pub struct GuardrailsYaml {
     drift: Option<DriftYaml>,
     /// Which environment comes first, and which ones are signed off.
     environment_order: Option<EnvironmentOrderYaml>,
+    /// How long ago the newest kill drill that passed may have been. Until there is one, a rollout waits before its first wave.
+    kill_drill: Option<KillDrillYaml>,
 }
 
 /// How far changes may reach, on resolved targets.
@@ -326,6 +328,18 @@ struct EnvironmentOrderYaml {
     /// Environments that a person signs off before the next one starts.
     #[schemars(length(min = 1))]
     sign_off: Option<Vec<String>>,
+    /// It records what it finds, and stops nothing. Default: false.
+    dry_run: Option<bool>,
+}
+
+/// Whether the kills are known to work.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read for its shape")]
+struct KillDrillYaml {
+    /// A drill (`wavegate drill`) that passed longer ago does not count: days, as `30d`, at most a year.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,2}d$"))]
+    max_age: String,
     /// It records what it finds, and stops nothing. Default: false.
     dry_run: Option<bool>,
 }

@@ -1,12 +1,12 @@
-//! The smaller guardrails: rate, cost, dependents, drift, environment order.
+//! The smaller guardrails: rate, cost, dependents, drift, environment order, kill drill.
 
 use super::{LEVELS, lasting, level};
 use crate::model::class::Autonomy;
 use crate::model::document::fields::{Faults, known_or, text};
-use crate::model::document::{Fields, Node};
+use crate::model::document::{Fields, Node, Value};
 use crate::model::pipeline::beside::Beside;
 use crate::model::price_book::{PriceBook, read};
-use crate::model::safeguards::{Cost, Dependents, Drift, EnvironmentOrder, Rate, Set};
+use crate::model::safeguards::{Cost, Dependents, Drift, EnvironmentOrder, KillDrill, Rate, Set};
 use crate::model::time::Millis;
 
 /// How many changes may start without a person.
@@ -95,6 +95,21 @@ pub fn order(fields: &Fields<'_>, beside: &Beside<'_>) -> Option<EnvironmentOrde
         order: beside.set(fields, "order", order),
         sign_off: beside.set(fields, "sign_off", sign_off),
     })
+}
+
+/// How long ago the newest kill drill may have been: whole days, since nobody drills by the hour.
+pub fn kill_drill(fields: &Fields<'_>, beside: &Beside<'_>) -> Option<KillDrill> {
+    let node = fields.need("max_age", "30d")?;
+    let days = match &node.value {
+        Value::Text(text, _) => text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()),
+        _ => None,
+    };
+    // What has not been tried for a year is not known to work.
+    let Some(days) = days.filter(|days| (1..=366).contains(days)) else {
+        fields.faults().at(node, "`max_age` is a number of days, from 1 to 366", "write `max_age: 30d`");
+        return None;
+    };
+    Some(KillDrill { max_age: beside.set(fields, "max_age", Millis::from_secs(days * 24 * 3600)) })
 }
 
 /// Environments, each once. A fault in one makes the guardrail unsound, and ends the list: places stay right.
