@@ -97,7 +97,7 @@ fn judged(plan: Plan, sender: &str, classified: Classified) -> (State, RolloutId
     let mut state = State::default();
     let mut events = vec![
         Event::LeaderStarted { epoch: Epoch(1), holder: String::new(), version: String::new() },
-        Event::RolloutProposed { plan: Arc::clone(&plan), digest, by: sender.into() },
+        Event::RolloutProposed { plan: Arc::clone(&plan), digest, by: sender.into(), handed_in: None },
     ];
     for target in plan.targets.keys() {
         let restore_point = Arc::new(RestorePoint::Absent);
@@ -210,7 +210,7 @@ impl Case {
 
     fn answer(&mut self, by: &str, says: Says) {
         let rollout = self.rollout.clone();
-        self.input(Input::Answer(PersonsAnswer { rollout, by: by.into(), says }));
+        self.input(Input::Answer(PersonsAnswer { rollout, by: by.into(), party: None, says }));
     }
 
     fn take(&mut self, step: &Step) {
@@ -355,7 +355,7 @@ fn in_order(first: &str, party: &str, sender: &str) -> (State, RolloutId) {
 
 fn sign_off(state: &State, rollout: &RolloutId, by: &str) -> Result<Vec<Event>, Refusal> {
     let says = Says::SignOff { environment: "staging".into() };
-    let answer = PersonsAnswer { rollout: rollout.clone(), by: by.into(), says };
+    let answer = PersonsAnswer { rollout: rollout.clone(), by: by.into(), party: None, says };
     decide::react(state, &mut Session::default(), Input::Answer(answer), now(0))
 }
 
@@ -450,7 +450,7 @@ fn whoever_waits_for_room_within_a_time_is_woken_when_there_is_some() {
 fn a_second_no_is_refused() {
     let (state, rollout) = ASKED[0].clone();
     let says = |state: &State, by: &str, says: Says| {
-        let answer = PersonsAnswer { rollout: rollout.clone(), by: by.into(), says };
+        let answer = PersonsAnswer { rollout: rollout.clone(), by: by.into(), party: None, says };
         decide::react(state, &mut Session::default(), Input::Answer(answer), now(0))
     };
     let no = || Says::Reject { reason: "not today".into() };

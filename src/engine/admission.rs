@@ -11,6 +11,7 @@ use super::guardrail::{finding, judge};
 use super::wave;
 use crate::guard::{self, Guard};
 use crate::model::decision::{Consequence, Decision, Found, Judged};
+use crate::model::drill::is_drill;
 use crate::model::event::Event;
 use crate::model::halt::{Hold, RevertReason};
 use crate::model::ids::TargetId;
@@ -179,6 +180,9 @@ pub fn within_limits(
     motion: &mut Option<Exposure>,
     at: Timestamp,
 ) -> Room {
+    if is_drill(&rollout.plan) {
+        return Room::of(chosen);
+    }
     if chosen.is_empty() || !state.open_rollouts().any(has_limits) || !guard::holds(Guard::BlastRadiusAtIssue) {
         return Room::of(chosen);
     }

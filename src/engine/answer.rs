@@ -23,6 +23,8 @@ pub struct PersonsAnswer {
     pub rollout: RolloutId,
     /// Whose.
     pub by: String,
+    /// The party that their credential names; none: nobody proved who it is.
+    pub party: Option<String>,
     /// What they say.
     pub says: Says,
 }
@@ -64,6 +66,11 @@ pub fn take(state: &State, answer: PersonsAnswer, now: Now) -> Result<Vec<Event>
         |why: String| Refusal::NotCounted { rollout: answer.rollout.clone(), by: Box::new(by.clone()), why };
     if by.kind != PrincipalKind::Human && guard::holds(Guard::PeopleApprove) {
         let why = format!("`{}` is no person: only people approve, reject and sign off", by.name);
+        return Err(not_counted(why));
+    }
+    // INVARIANT: S6. A credential of one party does not speak for a person of another.
+    if let Some(party) = answer.party.as_deref().filter(|party| !party.trim().is_empty() && !by.is_of_party(party)) {
+        let why = format!("`{}` comes with a credential of party `{party}`, and is of `{}` here", by.name, by.party);
         return Err(not_counted(why));
     }
     // INVARIANT: S24. One no is enough, and what goes back is not stopped by a yes: neither would fit the state.
@@ -141,10 +148,13 @@ pub fn is_agent_of(plan: &Plan, name: &str) -> bool {
     proposes || plan.safeguards.as_ref().is_some_and(|s| s.approvals.agents.contains_key(&key))
 }
 
-/// Whoever handed the change set in, where the pipeline knows them: their party proposes, too.
+/// Whoever handed the change set in, where the pipeline knows them, or a door proved who it was: their party proposes, too.
 pub fn handed_in_by(rollout: &Rollout) -> Option<Principal> {
-    let people = rollout.plan.safeguards.as_ref().map(|s| &s.approvals.people)?;
-    people.get(&rollout.by.trim().to_lowercase()).cloned()
+    let people = rollout.plan.safeguards.as_ref().map(|s| &s.approvals.people);
+    let listed = people.and_then(|people| people.get(&rollout.by.trim().to_lowercase()));
+    listed
+        .or_else(|| rollout.handed_in.as_ref().map(|proven| &proven.by).filter(|by| !by.party.trim().is_empty()))
+        .cloned()
 }
 
 /// Who proposes. An agent of no known party acts for whoever handed its change in.

@@ -3,16 +3,25 @@
 
 use super::answer::{self, PersonsAnswer};
 use super::effect::{Answer, EffectId, Reply};
+use super::rate;
 use super::session::{Ask, Purpose, Session};
+use super::tokens;
 use crate::guard::{self, Guard};
+use crate::model::drill::Drill;
 use crate::model::event::Event;
 use crate::model::halt::{Hold, Kill, RevertReason};
 use crate::model::ids::{Digest, KillId, RolloutId, TargetId};
 use crate::model::plan::Plan;
-use crate::model::principal::Principal;
+use crate::model::principal::{HandedIn, Principal, RefusedOrder};
 use crate::model::state::{Rollout, RolloutPhase, State};
-use crate::model::time::Now;
+use crate::model::time::{self, Now};
+use crate::model::token::TokenSeen;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The second person lifts a kill within this time of the first: both look at the same situation.
+pub const LIFT_WITHIN: Duration = Duration::from_secs(3600);
 
 /// What comes in.
 #[derive(Clone, Debug)]
@@ -24,6 +33,15 @@ pub enum Input {
         /// Its digest.
         digest: Digest,
         /// Who handed it in.
+        by: String,
+        /// How that is known; none: nobody proved it (the demo, tests).
+        handed_in: Option<Box<HandedIn>>,
+    },
+    /// Whoever proposed a change takes it back: what it touched goes back, too.
+    Withdraw {
+        /// Which.
+        rollout: RolloutId,
+        /// Who.
         by: String,
     },
     /// A person pauses a rollout.
@@ -49,13 +67,19 @@ pub enum Input {
     },
     /// A stop order.
     Kill(Kill),
-    /// Two people lift a stop order.
+    /// One of two people lifts a stop order: the first one asks, the second one lifts.
     Lift {
         /// Which.
         kill: KillId,
-        /// The two.
-        by: [String; 2],
+        /// Who.
+        by: String,
     },
+    /// Somebody was refused at a door.
+    OrderRefused(Box<RefusedOrder>),
+    /// The file of tokens, as it is now.
+    TokensSeen(BTreeMap<String, TokenSeen>),
+    /// A kill drill has ended.
+    DrillEnded(Box<Drill>),
     /// A person answers what a rollout asks.
     Answer(PersonsAnswer),
     /// The world answered.
@@ -70,6 +94,9 @@ pub enum Refusal {
     /// No such rollout.
     #[error("there is no rollout `{0}`")]
     UnknownRollout(RolloutId),
+    /// The same request was made before: it is this rollout.
+    #[error("this idempotency key has proposed rollout `{0}` already")]
+    KeyUsed(RolloutId),
     /// It is over.
     #[error("rollout `{0}` has ended")]
     Ended(RolloutId),
@@ -149,7 +176,16 @@ impl Refusal {
 /// [`Refusal`] for an order that cannot be taken.
 pub fn react(state: &State, session: &mut Session, input: Input, now: Now) -> Result<Vec<Event>, Refusal> {
     match input {
-        Input::Propose { plan, digest, by } => propose(state, plan, digest, by),
+        Input::Propose { plan, digest, by, handed_in } => {
+            let alarms = rate::alarms(state, &plan, &session.rate, now.wall);
+            let mut events = vec![propose(state, plan, digest, by, handed_in)?];
+            events.extend(alarms.into_iter().map(|alarm| Event::ChangeRateAlarmed { alarm: Box::new(alarm) }));
+            Ok(events)
+        }
+        Input::Withdraw { rollout, by } => match open(state, &rollout)?.phase {
+            RolloutPhase::Reverting => Err(Refusal::Reverting(rollout)),
+            _ => Ok(vec![Event::RevertStarted { rollout, reason: RevertReason::Withdrawn { by } }]),
+        },
         Input::Pause { rollout, by } => {
             let open = open(state, &rollout)?;
             match (open.hold.is_some(), open.phase) {
@@ -171,7 +207,10 @@ pub fn react(state: &State, session: &mut Session, input: Input, now: Now) -> Re
             _ => Ok(vec![Event::RevertStarted { rollout, reason: RevertReason::Requested { by } }]),
         },
         Input::Kill(kill) => Ok(vec![Event::KillRequested { kill }]),
-        Input::Lift { kill, by } => lift(state, kill, by),
+        Input::Lift { kill, by } => lift(state, kill, by, now),
+        Input::OrderRefused(refused) => Ok(vec![Event::OrderRefused { refused }]),
+        Input::TokensSeen(seen) => Ok(tokens::changes(state, &seen)),
+        Input::DrillEnded(drill) => Ok(vec![Event::DrillEnded { drill }]),
         Input::Answer(answered) => answer::take(state, answered, now),
         Input::Reply(id, reply) => {
             file(state, session, id, reply, now);
@@ -184,14 +223,24 @@ pub fn react(state: &State, session: &mut Session, input: Input, now: Now) -> Re
     }
 }
 
-fn propose(state: &State, plan: Arc<Plan>, digest: Digest, by: String) -> Result<Vec<Event>, Refusal> {
+fn propose(
+    state: &State,
+    plan: Arc<Plan>,
+    digest: Digest,
+    by: String,
+    handed_in: Option<Box<HandedIn>>,
+) -> Result<Event, Refusal> {
+    let key = handed_in.as_ref().and_then(|handed_in| handed_in.key.as_ref());
+    if let Some(rollout) = key.and_then(|key| state.keys.get(key)) {
+        return Err(Refusal::KeyUsed(rollout.clone()));
+    }
     // INVARIANT: S16. One rollout at a time owns a target.
     for (id, target) in &plan.targets {
         if let Some(owner) = state.owner_of(target).filter(|_| guard::holds(Guard::OneOwner)) {
             return Err(Refusal::TargetOwned { target: id.clone(), owner: owner.plan.rollout.clone() });
         }
     }
-    Ok(vec![Event::RolloutProposed { plan, digest, by }])
+    Ok(Event::RolloutProposed { plan, digest, by, handed_in })
 }
 
 /// INVARIANT: S6. Whoever any open rollout knows as an agent.
@@ -205,20 +254,25 @@ pub(super) fn open<'a>(state: &'a State, id: &RolloutId) -> Result<&'a Rollout, 
     if rollout.is_ended() { Err(Refusal::Ended(id.clone())) } else { Ok(rollout) }
 }
 
-fn lift(state: &State, kill: KillId, by: [String; 2]) -> Result<Vec<Event>, Refusal> {
-    let [first, second] = &by;
-    if first.trim().to_lowercase() == second.trim().to_lowercase()
-        || first.trim().is_empty()
-        || second.trim().is_empty()
-    {
-        return Err(Refusal::OnePerson(first.clone()));
+/// INVARIANT: S23. The first person asks; another one, soon enough, lifts.
+fn lift(state: &State, kill: KillId, by: String, now: Now) -> Result<Vec<Event>, Refusal> {
+    let known = state.kills.get(&kill).filter(|known| known.in_force());
+    let Some(known) = known else { return Err(Refusal::UnknownKill(kill)) };
+    if by.trim().is_empty() {
+        return Err(Refusal::OnePerson(by));
     }
-    if let Some(agent) = by.iter().find(|name| is_agent(state, name)) {
-        return Err(Refusal::AgentMayNot(agent.clone()));
+    if is_agent(state, &by) {
+        return Err(Refusal::AgentMayNot(by));
     }
-    match state.kills.get(&kill) {
-        Some(known) if known.in_force() => Ok(vec![Event::KillLifted { kill, by }]),
-        _ => Err(Refusal::UnknownKill(kill)),
+    match &known.lift_asked {
+        // INVARIANT: S26. A clock that was set back makes the first one's word one of the future: it does not count.
+        Some((first, at)) if now.wall >= *at && time::since(*at, now.wall) <= LIFT_WITHIN => {
+            match first.trim().to_lowercase() == by.trim().to_lowercase() {
+                true => Err(Refusal::OnePerson(by)),
+                false => Ok(vec![Event::KillLifted { kill, by: [first.clone(), by] }]),
+            }
+        }
+        _ => Ok(vec![Event::KillLiftAsked { kill, by, at: now.wall }]),
     }
 }
 

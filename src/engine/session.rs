@@ -3,6 +3,7 @@
 
 use super::effect::{Answer, Call, Class, Effect, EffectId, Reply};
 use super::health::Evidence;
+use super::rate::RateRule;
 use crate::model::ids::{Attempt, RolloutId, StackName, TargetId};
 use crate::model::observation::{OperationTrace, ProviderError, ProviderErrorKind};
 use crate::model::preview::{DescribedChangeSet, PreviewContext, ResourceChange};
@@ -37,6 +38,8 @@ pub struct Session {
     pub watches: BTreeMap<RolloutId, Watch>,
     wake: Option<Duration>,
     wants: BTreeMap<Scope, Wanted>,
+    /// From when on a rate of changes is an alarm: set once, when the process starts.
+    pub rate: RateRule,
 }
 
 /// What a reply is for.
@@ -403,7 +406,7 @@ impl Session {
     /// lets every timer run out before the next step, so that only "seen in this step or before" is left of them.
     pub fn hash_what_counts<H: Hasher>(&self, into: &mut H) {
         // Taken apart without `..`, so that a new field does not compile before somebody has decided whether it counts.
-        let Self { next_effect: _, outstanding, works, scopes, watches, wake: _, wants } = self;
+        let Self { next_effect: _, outstanding, works, scopes, watches, wake: _, wants, rate: _ } = self;
         let mut purposes: Vec<String> = outstanding.values().map(|purpose| format!("{purpose:?}")).collect();
         purposes.sort_unstable();
         purposes.hash(into);

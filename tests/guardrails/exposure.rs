@@ -34,7 +34,12 @@ impl Both {
             let mut plan = plan(name, Safeguards::default(), &[cell(0), cell(1), cell(2), cell(3)]);
             plan.safeguards = None;
             let digest = plan.digest().unwrap();
-            assert!(both.take(Event::RolloutProposed { plan: Arc::new(plan), digest, by: "t".into() }));
+            assert!(both.take(Event::RolloutProposed {
+                plan: Arc::new(plan),
+                digest,
+                by: "t".into(),
+                handed_in: None
+            }));
         }
         both
     }

@@ -152,7 +152,7 @@ pub fn propose(state: &mut State, plan: Plan) -> RolloutId {
     let rollout = plan.rollout.clone();
     // Nothing here looks at it, and thousands of plans are made.
     let digest = Digest::of_bytes(b"plan");
-    state.apply(&Event::RolloutProposed { plan: Arc::new(plan), digest, by: "test".into() }).unwrap();
+    state.apply(&Event::RolloutProposed { plan: Arc::new(plan), digest, by: "test".into(), handed_in: None }).unwrap();
     let known = state.rollouts.get_mut(&rollout).unwrap();
     known.phase = RolloutPhase::Rolling { wave: 0 };
     for target in known.targets.values_mut() {

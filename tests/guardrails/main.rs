@@ -10,6 +10,7 @@ mod exposure;
 mod figures;
 mod fixture;
 mod issue;
+mod kill_drill;
 mod properties;
 mod stacks;
 mod windows;

@@ -133,7 +133,8 @@ fn went_back(rollout: &Rollout) -> bool {
                 RevertReason::GateFailed { .. }
                 | RevertReason::WaveFailed { .. }
                 | RevertReason::Killed { .. }
-                | RevertReason::Requested { .. },
+                | RevertReason::Requested { .. }
+                | RevertReason::Withdrawn { .. },
             )
             | None => true,
         }

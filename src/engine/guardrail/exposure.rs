@@ -4,6 +4,7 @@
 //! with the events of the durable record.
 
 use super::finding::{agent_of, is_unchanged, resources_of};
+use crate::model::drill::is_drill;
 use crate::model::event::Settlement;
 use crate::model::ids::{AccountId, CellId, Region, RolloutId, TargetId};
 use crate::model::plan::{Plan, PlannedTarget};
@@ -172,7 +173,8 @@ impl Exposure {
 fn add(touches: &mut Vec<Touch>, rollout: &Rollout, since: Timestamp) {
     // Ended rollouts stay in the state for good: those of long ago are passed over without a look at each target.
     let ended = rollout.is_ended();
-    if !rollout.targets.values().any(Target::is_touched) {
+    // A kill drill touches nothing that serves anybody: it takes no room from others.
+    if !rollout.targets.values().any(Target::is_touched) || is_drill(&rollout.plan) {
         return;
     }
     let of = Of::new(&rollout.plan);

@@ -3,7 +3,9 @@
 use super::super::policy::{self, Policies, Question};
 use super::super::{answer, approval};
 use super::exposure::Exposure;
-use super::{autonomy, blast_radius, cost, dependents, drift, environment_order, figures, finding, rate, windows};
+use super::{
+    autonomy, blast_radius, cost, dependents, drift, environment_order, figures, finding, kill_drill, rate, windows,
+};
 use crate::model::approval::ApprovalRequest;
 use crate::model::class::Autonomy;
 use crate::model::decision::{Cause, Consequence, Decision, Found, Judged, Reason, ScopeFigures};
@@ -178,6 +180,7 @@ pub fn waits(state: &State, rollout: &Rollout, wave: usize, at: Timestamp) -> Ve
     // What has begun within a time is asked of a rollout once, before its first wave: half a rollout is no safe place to wait in.
     if wave == 0 {
         found.extend(window(state, rollout, at));
+        found.extend(kill_drill::findings(rollout, state, at));
     }
     found.retain(|found| matches!(found.follows, Consequence::Waits { .. }));
     found

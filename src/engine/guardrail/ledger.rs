@@ -3,6 +3,7 @@
 
 use super::exposure::{Exposure, Motion, Of, Touch};
 use super::finding::resources;
+use crate::model::drill::is_drill;
 use crate::model::event::{Direction, Event, Settlement};
 use crate::model::ids::{RolloutId, TargetId};
 use crate::model::plan::Plan;
@@ -58,7 +59,7 @@ impl Ledger {
                 self.open.insert(plan.rollout.clone(), page);
             }
             Event::RolloutEnded { rollout, .. } => {
-                if let Some(page) = self.open.remove(rollout) {
+                if let Some(page) = self.open.remove(rollout).filter(|page| !is_drill(&page.plan)) {
                     let mut touches = page.touches();
                     touches.retain(Touch::is_touched);
                     touches.iter_mut().for_each(|touch| touch.motion = Motion::AtRest);
@@ -75,7 +76,8 @@ impl Ledger {
 
     /// What is touched and in motion.
     pub fn exposure(&self) -> Exposure {
-        let open = self.open.values().flat_map(Page::touches);
+        // A kill drill touches nothing that serves anybody.
+        let open = self.open.values().filter(|page| !is_drill(&page.plan)).flat_map(Page::touches);
         Exposure::new(self.past.values().flatten().cloned().chain(open).collect())
     }
 

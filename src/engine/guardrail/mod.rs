@@ -10,6 +10,7 @@
 //! | `dependents` | who imports what the stacks export |
 //! | `drift` | whether the stacks are as their templates say |
 //! | `environment_order` | which environment comes first |
+//! | `kill_drill` | whether the kills have been tried lately |
 //! | `rate` | how many changes start without a person |
 //! | `judge` | all of them together, and what follows |
 //! | `figures` | what the change does, in numbers and words |
@@ -25,6 +26,7 @@ pub mod exposure;
 pub mod figures;
 pub mod finding;
 pub mod judge;
+pub mod kill_drill;
 pub mod ledger;
 pub mod rate;
 pub mod windows;

@@ -3,6 +3,7 @@
 use super::finding::{Origin, agent_of, before};
 use crate::model::class::Autonomy;
 use crate::model::decision::{Consequence, Found, Reason, SumOf};
+use crate::model::drill::is_drill;
 use crate::model::plan::Plan;
 use crate::model::safeguards::{Rate, Set};
 use crate::model::state::{Rollout, State};
@@ -41,6 +42,7 @@ pub fn findings(rollout: &Rollout, state: &State, at: Timestamp) -> Vec<Found> {
 /// The plans of other rollouts that nobody was asked about and that were first touched after `since`.
 fn begun<'a>(rollout: &Rollout, state: &'a State, since: Timestamp) -> Vec<&'a Plan> {
     let others = state.rollouts.values().filter(|other| other.plan.rollout != rollout.plan.rollout);
+    let others = others.filter(|other| !is_drill(&other.plan));
     let alone = others.filter(|other| {
         // One of the time before there were judgements began without a person, too.
         other.admission.judged.as_ref().is_none_or(|judged| judged.level == Autonomy::Autonomous)
