@@ -3,6 +3,7 @@
 use super::chain::GENESIS;
 use super::store::{BUSY, Journal, JournalError, LAYOUT};
 use crate::model::ids::Epoch;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ impl Journal {
         };
         let db = db.map_err(storage)?;
         db.busy_timeout(BUSY).map_err(storage)?;
+        // The last one to close a file moves the WAL into it, or tries to: a reader leaves that to whoever writes.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(storage)?;
         // The first read: what is no database shows here. INVARIANT: S19. Nor is a layout of a newer release guessed at.
         let found: i32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(storage)?;
         if found > LAYOUT {

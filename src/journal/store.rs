@@ -3,7 +3,7 @@
 use super::chain::{self, GENESIS};
 use crate::guard::{self, Guard};
 use crate::model::event::{EVENT_VERSION, Event};
-use crate::model::ids::{Epoch, Seq};
+use crate::model::ids::{Epoch, RolloutId, Seq};
 use crate::model::state::{IllegalTransition, State};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -342,32 +342,60 @@ impl Journal {
     /// As [`Self::replay`].
     pub fn entries_after(&self, seq: Seq, limit: usize) -> Result<Vec<Entry>, JournalError> {
         let mut entries = Vec::new();
-        self.each_after(seq, |entry| {
-            if entries.len() < limit {
-                entries.push(entry);
-            }
+        self.some_after(seq, limit, |entry| {
+            entries.push(entry);
             Ok(())
         })?;
         Ok(entries)
     }
 
-    fn each_after(
+    /// The records of one rollout after `seq`, in order, at most `limit`. Each is read and parsed; the chain between them is not
+    /// checked, since other records lie between.
+    ///
+    /// # Errors
+    /// Storage, or a record that cannot be read.
+    pub fn entries_of(&self, rollout: &RolloutId, seq: Seq, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let mut query = self
+            .db
+            .prepare("SELECT seq, at, epoch, version, body, link, name, rollout, target FROM events WHERE rollout = ? AND seq > ? ORDER BY seq LIMIT ?")
+            .map_err(|e| self.storage(e))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = query.query_map(params![rollout.as_str(), position(seq), limit], Raw::read);
+        rows.map_err(|e| self.storage(e))?.map(|raw| raw.map_err(|e| self.storage(e))?.parse()).collect()
+    }
+
+    /// The position of the newest record in the file, whoever wrote it.
+    ///
+    /// # Errors
+    /// Storage.
+    pub fn newest_seq(&self) -> Result<Seq, JournalError> {
+        Ok(Seq(self.read_last()?.0))
+    }
+
+    fn each_after(&self, after: Seq, visit: impl FnMut(Entry) -> Result<(), JournalError>) -> Result<(), JournalError> {
+        self.some_after(after, usize::MAX, visit)
+    }
+
+    fn some_after(
         &self,
         after: Seq,
+        limit: usize,
         mut visit: impl FnMut(Entry) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let before: Option<String> = self
             .db
-            .query_row("SELECT link FROM events WHERE seq = ?", [after.0.cast_signed()], |r| r.get(0))
+            .query_row("SELECT link FROM events WHERE seq = ?", [position(after)], |r| r.get(0))
             .optional()
             .map_err(|e| self.storage(e))?;
         let mut link = before.unwrap_or_else(|| GENESIS.to_owned());
         let mut expected = after.0;
         let mut query = self
             .db
-            .prepare("SELECT seq, at, epoch, version, body, link, name, rollout, target FROM events WHERE seq > ? ORDER BY seq")
+            .prepare("SELECT seq, at, epoch, version, body, link, name, rollout, target FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
             .map_err(|e| self.storage(e))?;
-        let mut rows = query.query([after.0.cast_signed()]).map_err(|e| self.storage(e))?;
+        let mut rows = query
+            .query(params![position(after), i64::try_from(limit).unwrap_or(i64::MAX)])
+            .map_err(|e| self.storage(e))?;
         while let Some(row) = rows.next().map_err(|e| self.storage(e))? {
             expected += 1;
             let raw = Raw::read(row).map_err(|e| JournalError::Unreadable {
@@ -379,6 +407,11 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// A position as SQLite has it: one beyond its largest number has nothing after it.
+fn position(seq: Seq) -> i64 {
+    i64::try_from(seq.0).unwrap_or(i64::MAX)
 }
 
 /// What a link covers. Name, rollout and target are columns for look-ups only: they must follow from the body.
