@@ -178,7 +178,7 @@ fn timeouts(attempt: Duration, operation: Duration) -> TimeoutConfig {
 }
 
 /// One pool for all scopes. Left to themselves, all clients would each load the trusted roots and keep their own sockets.
-fn http_client() -> aws_sdk_cloudformation::config::SharedHttpClient {
+pub(super) fn http_client() -> aws_sdk_cloudformation::config::SharedHttpClient {
     aws_smithy_http_client::Builder::new()
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_PER_HOST)

@@ -6,11 +6,16 @@
 //! | `cloudformation` | the calls behind [`Stacks`] |
 //! | `cloudwatch` | the calls behind [`Health`] |
 //! | `prometheus` | series from Prometheus servers |
+//! | `outbound` | messages that leave the house: webhooks, Slack, SNS |
+//! | `otlp` | traces out; only with the feature `otel` |
+//! | `ping` | one request to an outside monitor |
 //! | `source` | what a source of series promises, and the way to the right one |
 //! | `call` | the one way out: budget, retry, count, log |
 //! | `classify` | what an SDK error proves about the effect |
 //! | `retry` | full jitter with a deadline, for calls that may be repeated |
 //! | `budget` | calls per account and region, with a share kept for reverts |
+//! | `jwks` | public documents of issuers of tokens: their keys |
+//! | `drill_http` | one request of a kill drill to the daemon's own HTTP door |
 //! | `sizes` | the few properties that may leave the provider's answer for a price |
 //! | `sim` | a deterministic world for the demo and for tests |
 
@@ -20,6 +25,12 @@ pub mod call;
 pub mod classify;
 pub mod cloudformation;
 pub mod cloudwatch;
+pub mod drill_http;
+pub mod jwks;
+#[cfg(feature = "otel")]
+pub mod otlp;
+pub mod outbound;
+pub mod ping;
 pub mod prometheus;
 pub mod retry;
 pub mod sim;
