@@ -1,4 +1,10 @@
-//! What the environment says, read once, here.
+//! What the environment says, read once, here; and the daemon's own configuration file.
+
+pub mod file;
+pub mod http;
+pub mod identity;
+pub mod notify;
+pub mod watch;
 
 use std::path::PathBuf;
 
@@ -21,9 +27,10 @@ pub fn state_dir(given: Option<PathBuf>) -> Result<PathBuf, NoStateDir> {
         .ok_or(NoStateDir)
 }
 
-/// The local user's name, for the record. Not a proof of who it is: tokens come with named people.
+/// The local user's name, for the record: by the user id that this process has, and not by what its environment says of it.
 pub fn user() -> String {
-    let name = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "local user".into());
+    let uid = nix::unistd::getuid();
+    let name = nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name);
     name.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
@@ -31,6 +38,36 @@ pub fn user() -> String {
 /// that a token may be rotated.
 pub fn prometheus_token_file() -> Option<PathBuf> {
     variable("WAVEGATE_PROMETHEUS_TOKEN_FILE").map(PathBuf::from)
+}
+
+/// `WAVEGATE_SERVER`: the address of the daemon's HTTP door, for commands that ask a daemon elsewhere.
+pub fn server() -> Option<String> {
+    variable("WAVEGATE_SERVER")
+}
+
+/// `WAVEGATE_TOKEN`: the bearer token itself. There is no argument for it: arguments are visible to everybody on the machine.
+pub fn token() -> Option<String> {
+    variable("WAVEGATE_TOKEN")
+}
+
+/// `WAVEGATE_TOKEN_FILE`: the file with the bearer token.
+pub fn token_file() -> Option<PathBuf> {
+    variable("WAVEGATE_TOKEN_FILE").map(PathBuf::from)
+}
+
+/// `WAVEGATE_CA`: the PEM file with the authority of the server's certificate.
+pub fn ca_file() -> Option<PathBuf> {
+    variable("WAVEGATE_CA").map(PathBuf::from)
+}
+
+/// This program's file, for a daemon that starts another one; none: the system does not tell.
+pub fn program() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}
+
+/// Where directories are made that are gone again soon: `TMPDIR`, else the system's.
+pub fn temporary() -> PathBuf {
+    std::env::temp_dir()
 }
 
 /// `RUST_LOG`, for the log's filter.
