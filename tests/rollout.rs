@@ -111,7 +111,7 @@ async fn a_target_belongs_to_one_rollout_at_a_time() {
     let mut plan = sim::plan(&[1], &Change::update(V2_BAD));
     plan.rollout = "r-second".into();
     let digest = plan.digest().unwrap();
-    let second = Input::Propose { plan: std::sync::Arc::new(plan), digest, by: "test".into() };
+    let second = Input::Propose { plan: std::sync::Arc::new(plan), digest, by: "test".into(), handed_in: None };
     assert!(matches!(h.try_input(second).await, Err(Refusal::TargetOwned { .. })));
     assert_eq!(h.run_to_end().await, Outcome::Succeeded);
 }
@@ -169,4 +169,28 @@ async fn an_operation_is_found_though_its_stack_was_deleted_meanwhile() {
     h.run_for(Duration::from_secs(120)).await;
     assert_eq!(not_started(&h), 0);
     assert!(h.events().iter().any(|e| matches!(e, Event::OperationStarted { seen: StartSeen::Found, .. })));
+}
+
+/// More questions than the loop can answer, from other threads: it takes what the world answers in between all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_flood_of_questions_does_not_keep_the_worlds_answers_waiting() {
+    let mut h = Harness::new(7, &[1]).await;
+    let flood: Vec<_> = (0..200)
+        .map(|_| {
+            let orders = h.orders();
+            tokio::spawn(async move {
+                while orders.look(|_| std::thread::sleep(Duration::from_micros(300))).await.is_ok() {}
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    h.propose(Change::update(V2)).await;
+    let captured = async {
+        while !h.events().iter().any(|event| matches!(event, Event::RestorePointCaptured { .. })) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), captured).await;
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(in_time.is_ok(), "nothing that the world answered was taken for 20 seconds");
 }

@@ -3,6 +3,7 @@
 use super::issuer::{Issuer, Objection};
 use crate::engine::decide::{self, Input, Refusal};
 use crate::engine::effect::Effect;
+use crate::engine::rate::RateRule;
 use crate::engine::session::Session;
 use crate::guard::{self, Guard};
 use crate::journal::{Journal, JournalError};
@@ -79,6 +80,13 @@ impl Core {
             now,
         )?;
         Ok(core)
+    }
+
+    /// From when on a rate of changes is an alarm, instead of the rule that is shipped.
+    #[must_use]
+    pub fn with_rate(mut self, rule: RateRule) -> Self {
+        self.session.rate = rule;
+        self
     }
 
     /// The state, as the journal says.
@@ -181,6 +189,10 @@ impl Core {
                 Event::RolloutEnded { rollout, .. } => self.session.forget(rollout),
                 Event::RolloutHeld { hold, .. } => tracing::warn!(?hold, "a rollout waits for a person"),
                 Event::RevertStarted { reason, .. } => tracing::warn!(?reason, "a rollout goes back"),
+                Event::ChangeRateAlarmed { alarm } => {
+                    let (of, seen, usual) = (&alarm.of, alarm.seen, alarm.usual);
+                    tracing::warn!(?of, seen, usual, "changes come far faster than usual");
+                }
                 _ => {}
             }
         }

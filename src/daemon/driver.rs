@@ -7,6 +7,7 @@ use super::{kill_file, leader};
 use crate::engine::decide::{Input, Refusal};
 use crate::engine::effect::{EffectId, Reply};
 use crate::model::halt::{Kill, KillDoor};
+use crate::model::ids::Seq;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::path::PathBuf;
@@ -79,6 +80,8 @@ pub struct Driver<W> {
     orders: mpsc::Receiver<Order>,
     performing: FuturesUnordered<Performing>,
     wake: Option<Duration>,
+    /// When the kill file was last looked for.
+    looked: Duration,
     renewed: Duration,
     renew: Duration,
 }
@@ -98,6 +101,7 @@ impl<W: Perform> Driver<W> {
             orders,
             performing: FuturesUnordered::new(),
             wake: None,
+            looked: Duration::ZERO,
             renewed: Duration::ZERO,
             renew: leader::RENEW,
         };
@@ -109,6 +113,11 @@ impl<W: Perform> Driver<W> {
     pub fn renew_every(mut self, renew: Duration) -> Self {
         self.renew = renew;
         self
+    }
+
+    /// The position of the newest record.
+    pub fn seq(&self) -> Seq {
+        self.core.seq()
     }
 
     /// Runs until it is stopped.
@@ -152,8 +161,23 @@ impl<W: Perform> Driver<W> {
                 self.core.renew_lease()?;
                 self.renewed = now;
             }
+            // INVARIANT: L3. However much is asked and answered in between: the file is looked for when its time has come.
+            if self.kill_file.is_some() && now.saturating_sub(self.looked) >= LOOK_FOR_KILL {
+                let kills = self.look_for_kill();
+                if !kills.is_empty() {
+                    return Ok(Some(kills));
+                }
+            }
+            // However much is asked: what the world has answered is taken in between, and deadlines are kept. Waiting comes after that,
+            // and wakes for both.
+            if let Some(Some(reply)) = self.performing.next().now_or_never() {
+                return Ok(Some(self.replies(reply)));
+            }
+            if self.wake.is_some_and(|wake| wake <= now) {
+                return Ok(Some(Vec::new()));
+            }
             // Without a kill file nothing but the lease wants to be looked after.
-            let tick = if self.kill_file.is_some() { now + LOOK_FOR_KILL } else { self.renewed + self.renew };
+            let tick = if self.kill_file.is_some() { self.looked + LOOK_FOR_KILL } else { self.renewed + self.renew };
             let until = self.clock.instant(self.wake.map_or(tick, |wake| wake.min(tick)));
             let order = tokio::select! {
                 biased;
@@ -168,13 +192,10 @@ impl<W: Perform> Driver<W> {
                 }
                 Some(Some(Order::Look(look))) => look(&self.core),
                 Some(Some(Order::Stop) | None) => return Ok(None),
-                None => {
-                    let kills = self.look_for_kill();
-                    let due = self.wake.is_some_and(|wake| wake <= self.clock.now().monotonic);
-                    if due || !kills.is_empty() {
-                        return Ok(Some(kills));
-                    }
+                None if self.wake.is_some_and(|wake| wake <= self.clock.now().monotonic) => {
+                    return Ok(Some(Vec::new()));
                 }
+                None => {}
             }
         }
     }
@@ -193,6 +214,7 @@ impl<W: Perform> Driver<W> {
     /// The kill file, when it says something that is not in force yet.
     fn look_for_kill(&mut self) -> Vec<Input> {
         let now = self.clock.now();
+        self.looked = now.monotonic;
         let Some(kill) = self.kill_file.as_deref().and_then(|file| kill_file::read(file, now.wall)) else {
             return Vec::new();
         };

@@ -137,7 +137,15 @@ impl Harness {
         for target in plan.targets.values().filter(|t| t.action == Action::Create) {
             self.world.bind(&target.scope, target.cell.as_str(), target.stack.clone());
         }
-        self.orders.input(Input::Propose { plan: Arc::new(plan), digest, by: "test".into() }).await.unwrap().unwrap();
+        self.orders
+            .input(Input::Propose { plan: Arc::new(plan), digest, by: "test".into(), handed_in: None })
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    pub fn orders(&self) -> Orders {
+        self.orders.clone()
     }
 
     pub async fn input(&self, input: Input) {
