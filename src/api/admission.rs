@@ -17,34 +17,42 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where a rollout stands with guardrails and people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AdmissionView {
     /// Its name.
+    #[schema(value_type = String)]
     pub rollout: RolloutId,
     /// What follows from the findings.
+    #[schema(value_type = String)]
     pub decision: Decision,
     /// What people must say.
+    #[schema(value_type = String)]
     pub level: Autonomy,
     /// What the change does, in words that follow from the previews alone.
     pub scope: String,
     /// The same in numbers.
+    #[schema(value_type = Object)]
     pub figures: ScopeFigures,
     /// Covers plan, previews, findings, policies and approvers: what an approval is of.
     pub digest: String,
     /// What was found, what stands in the way first.
+    #[schema(value_type = Vec<Object>)]
     pub found: Vec<ReasonView>,
     /// What the next wave waits for, without anybody's doing.
+    #[schema(value_type = Vec<Object>)]
     pub waits: Vec<ReasonView>,
     /// What people are asked; none: nobody is.
     pub request: Option<RequestView>,
     /// By target: whether it can be undone, and why not.
+    #[schema(value_type = Object)]
     pub reversibility: BTreeMap<TargetId, Reversibility>,
     /// Who said no, and why.
+    #[schema(value_type = Option<Vec<String>>)]
     pub rejected: Option<(String, String)>,
 }
 
 /// What people are asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RequestView {
     /// Who must agree, in words.
     pub asks: String,
@@ -55,6 +63,7 @@ pub struct RequestView {
     /// Who has agreed.
     pub given: Vec<AnswerView>,
     /// Whose approvals were used, up to which wave (counted from 1).
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     pub used: Option<(Vec<String>, usize)>,
     /// What an approver repeats.
     pub key_figure: Option<String>,
@@ -67,7 +76,7 @@ pub struct RequestView {
 }
 
 /// One person's answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AnswerView {
     /// Who.
     pub by: String,
@@ -76,13 +85,15 @@ pub struct AnswerView {
     /// Up to which wave, counted from 1.
     pub through_wave: usize,
     /// When.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }
 
 /// Why a rollout does not go on, who can release it, and what would make it pass.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Explanation {
     /// Its name.
+    #[schema(value_type = String)]
     pub rollout: RolloutId,
     /// In a sentence.
     pub standing: String,
@@ -91,12 +102,14 @@ pub struct Explanation {
     /// With the guardrails and people, in full.
     pub admission: Option<AdmissionView>,
     /// Operations that wait for a limit of the moment.
+    #[schema(value_type = Vec<Object>)]
     pub stalled: Vec<ReasonView>,
     /// What the newest look at health says.
     #[serde(default)]
     pub health: Option<HealthView>,
     /// What the comparison has seen.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub comparison: Option<ComparisonView>,
 }
 
@@ -170,7 +183,7 @@ fn request(rollout: &Rollout, judged: &Judged, request: &ApprovalRequest, at: Ti
 
 fn command(rollout: &Rollout, judged: &Judged, request: &ApprovalRequest) -> String {
     let confirm = request.key_figure.as_ref().map(|figure| format!(" --confirm \"{figure}\"")).unwrap_or_default();
-    format!("wavegate approve {} --digest {}{confirm} --as NAME", rollout.plan.rollout, judged.digest.short())
+    format!("wavegate approve {} --digest {}{confirm}", rollout.plan.rollout, judged.digest.short())
 }
 
 fn who(person: &Principal) -> String {
@@ -209,7 +222,7 @@ pub fn explain(rollout: &Rollout, killed: Option<String>, stalled: Vec<ReasonVie
     if let Some(kill) = killed {
         say(
             format!("a kill is in force: {kill}"),
-            "two people lift it: `wavegate resume --lift KILL --and NAME`".into(),
+            "two people lift it, each with `wavegate resume --lift KILL`".into(),
         );
     }
     if let Some(hold) = &rollout.hold {

@@ -5,20 +5,45 @@ use crate::model::decision::{Decision, Judged};
 use crate::model::event::{Direction, Event, OperationCall, Outcome, Prepared, RestoredBy, Settlement, StartSeen};
 use crate::model::plan::Plan;
 use crate::model::preview::PreviewCounts;
+use crate::model::principal::RefusedOrder;
 use crate::model::stack::RestorePoint;
+use crate::model::token::TokenEnd;
 use crate::model::verdict::Verdict;
 
 /// What the record says beyond its name and target. It holds untrusted text.
 pub fn detail(event: &Event) -> String {
     match event {
         Event::LeaderStarted { epoch, holder, version } => format!("epoch {epoch}: {holder}, wavegate {version}"),
-        Event::RolloutProposed { plan, digest, by } => proposed(plan, digest.short(), by),
+        Event::RolloutProposed { plan, digest, by, .. } => proposed(plan, digest.short(), by),
         Event::KillRequested { kill } => {
             let reason = if kill.reason.is_empty() { String::new() } else { format!(": {}", kill.reason) };
             format!("{}: {} on {} by {}{reason}", kill.id, kill.mode, kill.scope, kill.by)
         }
         Event::KillAcknowledged { kill } => format!("{kill}: nothing forward can start any more"),
         Event::KillLifted { kill, by: [first, second] } => format!("{kill}: by {first} and {second}"),
+        Event::KillLiftAsked { kill, by, .. } => format!("{kill}: {by} wants it lifted; one more person is needed"),
+        Event::OrderRefused { refused } => refusal(refused),
+        Event::ChangeRateAlarmed { alarm } => format!(
+            "{}: {} proposals within {}, usual are {}",
+            alarm.of,
+            alarm.seen,
+            alarm.window,
+            words::number(alarm.usual)
+        ),
+        Event::TokenListed { token, changed } => {
+            let roles = token.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ");
+            let what = if *changed { "was changed: it lets in" } else { "lets in" };
+            let (id, kind, name) = (&token.id, token.kind, &token.name);
+            format!("t-{id} {what} {kind} {name} ({roles}) until {}; made by {}", token.expires_at, token.created_by)
+        }
+        Event::TokenEnded { token, name, end: TokenEnd::Revoked { by, at } } => {
+            format!("t-{token} of {name}: revoked by {by} at {at}")
+        }
+        Event::TokenEnded { token, name, end: TokenEnd::Removed } => format!("t-{token} of {name}: not kept any more"),
+        Event::DrillEnded { drill } => {
+            let failed = drill.checks.iter().filter(|check| !check.passed).count();
+            format!("{} by {}: {} checks, {failed} failed", drill.id, drill.by, drill.checks.len())
+        }
         Event::WaveStarted { wave, .. } | Event::BakeStarted { wave, .. } => format!("wave {}", wave + 1),
         Event::HealthJudged { wave, elapsed, verdict, findings, .. } => {
             let why = if *verdict == Verdict::Pass { String::new() } else { format!(": {}", words::all(findings)) };
@@ -68,6 +93,12 @@ pub fn detail(event: &Event) -> String {
         Event::RolloutEnded { outcome, .. } => ended(*outcome).into(),
         _ => of_target(event),
     }
+}
+
+fn refusal(refused: &RefusedOrder) -> String {
+    let who = refused.by.as_ref().map_or("somebody unknown", |by| by.name.as_str());
+    let times = if refused.times > 1 { format!(", {} times", refused.times) } else { String::new() };
+    format!("{who} by {}: {} [{}]: {}{times}", refused.door, refused.verb, refused.code, refused.why)
 }
 
 fn of_target(event: &Event) -> String {

@@ -4,6 +4,7 @@
 use super::words::{number, plural};
 use crate::model::class::Autonomy;
 use crate::model::decision::{Cause, Consequence, Found, Measure, Reason, SumOf};
+use crate::model::time::Millis;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -100,6 +101,12 @@ pub fn why(reason: &Reason) -> String {
         Reason::NotSignedOff { environment, wanted } => {
             format!("nobody has signed {environment} off, which {wanted} waits for")
         }
+        Reason::KillDrill { newest: Some(at), max_age } => {
+            format!("the newest kill drill that passed was at {}, and it counts for {}", minute(*at), days(*max_age))
+        }
+        Reason::KillDrill { newest: None, max_age } => {
+            format!("no kill drill that passed is on record, and one of the last {} is asked for", days(*max_age))
+        }
         Reason::PolicyForbids { policy, message, targets, example } => {
             let said = message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
             format!("policy `{policy}` forbids it for {}{said}", these(*targets, example.as_str()))
@@ -127,6 +134,7 @@ pub fn satisfied_by(found: &Found) -> String {
             format!("a person runs `wavegate sign-off ROLLOUT --environment {environment}`")
         }
         Reason::EnvironmentNotPassed { before, .. } => format!("let the same change pass {before} first"),
+        Reason::KillDrill { .. } => "a person runs `wavegate drill`; once it has passed, the rollout goes on by itself".into(),
         _ => by_consequence(found),
     }
 }
@@ -140,6 +148,11 @@ fn by_consequence(found: &Found) -> String {
         Consequence::Waits { until: Some(until) } => format!("waiting until {}", minute(until)),
         Consequence::Waits { until: None } => "waiting until other rollouts have moved on".into(),
     }
+}
+
+fn days(span: Millis) -> String {
+    let days = u32::try_from(span.0 / (24 * 3600 * 1000)).unwrap_or(u32::MAX);
+    format!("{days} {}", plural(days, "day", "days"))
 }
 
 fn minute(at: Timestamp) -> String {

@@ -1,19 +1,29 @@
-//! The one list of verbs. Every door calls these, and nothing else reaches the loop.
+//! The one list of verbs. Every door calls [`Service::answer`], and nothing else reaches the loop: the same checks, the same answers, the
+//! same record of what was refused.
 
-use super::admission::Explanation;
-use super::view::{self, KillView, RolloutView, StatusView};
-use crate::daemon::core::Core;
+mod kill;
+mod look;
+
+use super::code::Code;
+use super::drill::{Drills, NoDrill};
+use super::listing::LiftView;
+use super::notify::outbox::DeliveriesView;
+use super::refusals::{Refusals, Refused};
+use super::verbs::{Request, Response, SandboxDrill, Says, Submission};
+use super::view;
 use crate::daemon::driver::{Orders, Stopped};
 use crate::engine::answer::{self, PersonsAnswer};
+use crate::engine::authority::{self, Verb};
 use crate::engine::decide::{Input, Refusal};
 use crate::engine::planner::{self, PlanError};
 use crate::model::change_set::{self, Admitted};
+use crate::model::drill::DRILL_PIPELINE;
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
-use crate::model::ids::{KillId, RolloutId};
+use crate::model::ids::{Digest, KillId, RolloutId};
 use crate::model::pipeline::Pipeline;
 use crate::model::plan::Plan;
-use crate::model::state::Rollout;
-use serde::{Deserialize, Serialize};
+use crate::model::principal::{Caller, Door, HandedIn};
+use kill::Standing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,152 +31,17 @@ use std::time::Duration;
 /// A kill is acknowledged, or precisely pending, within this time (L3).
 const KILL_ANSWER: Duration = Duration::from_secs(2);
 
-/// What may be asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "verb", deny_unknown_fields)]
-pub enum Request {
-    /// Admit a change set, plan it and roll it out.
-    Propose {
-        /// The file's name, for messages.
-        file: String,
-        /// Its raw bytes, as text.
-        text: String,
-        /// Template files that it names, by path.
-        templates: BTreeMap<String, String>,
-        /// Who hands it in.
-        by: String,
-    },
-    /// How things stand.
-    Status {
-        /// Only this rollout.
-        rollout: Option<RolloutId>,
-        /// With the previews' resources.
-        full: bool,
-    },
-    /// Hold a rollout.
-    Pause {
-        /// Which.
-        rollout: RolloutId,
-        /// Who.
-        by: String,
-    },
-    /// Let a held rollout go on.
-    Resume {
-        /// Which.
-        rollout: RolloutId,
-        /// Who.
-        by: String,
-    },
-    /// Take a rollout back.
-    Revert {
-        /// Which.
-        rollout: RolloutId,
-        /// Who.
-        by: String,
-    },
-    /// Stop.
-    Kill {
-        /// What.
-        scope: KillScope,
-        /// How hard.
-        mode: KillMode,
-        /// Why.
-        reason: String,
-        /// Who.
-        by: String,
-    },
-    /// Lift a stop order.
-    Lift {
-        /// Which.
-        kill: KillId,
-        /// The two people.
-        by: [String; 2],
-    },
-    /// What people are asked, of every rollout that asks.
-    Approvals,
-    /// Why a rollout does not go on, who can release it, what would make it pass.
-    Explain {
-        /// Which.
-        rollout: RolloutId,
-    },
-    /// A person answers what a rollout asks.
-    Answer {
-        /// Which rollout.
-        rollout: RolloutId,
-        /// Who.
-        by: String,
-        /// What they say.
-        says: Says,
-    },
-    /// Which release runs.
-    Version,
+/// A pipeline's file that does not check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultyFile {
+    /// The file's name, without folder and ending.
+    pub name: String,
+    /// Its faults, in words.
+    pub fault: String,
 }
 
-/// What a person says to a rollout.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "says", deny_unknown_fields)]
-pub enum Says {
-    /// Yes, to what this digest covers.
-    Approve {
-        /// Its first twelve characters, or all of it.
-        digest: String,
-        /// The name of the last wave that they agree to; none: all that are asked for.
-        through: Option<String>,
-        /// The key figure of a destructive change, in their words.
-        confirm: Option<String>,
-    },
-    /// Not any more.
-    Revoke {},
-    /// No.
-    Reject {
-        /// Why.
-        reason: String,
-    },
-    /// This environment is as it should be.
-    SignOff {
-        /// Which.
-        environment: String,
-    },
-}
-
-/// What is answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "answer")]
-pub enum Response {
-    /// The rollout has begun.
-    Proposed {
-        /// Its name.
-        rollout: RolloutId,
-    },
-    /// How things stand.
-    Status(StatusView),
-    /// The order was taken and is durable.
-    Done,
-    /// The stop order is in force.
-    Killed(KillView),
-    /// What people are asked.
-    Approvals {
-        /// Of each rollout that asks.
-        rollouts: Vec<RolloutView>,
-    },
-    /// Why a rollout does not go on.
-    Explained(Box<Explanation>),
-    /// Which release runs.
-    Version {
-        /// Of the daemon.
-        version: String,
-    },
-    /// The order cannot be taken; nothing was recorded.
-    Refused {
-        /// Why, and what to do.
-        message: String,
-    },
-    /// The input is wrong; nothing was recorded.
-    BadInput {
-        /// Where and why, and what to do.
-        message: String,
-    },
-}
+/// A pipeline's file, read.
+pub type FoundPipeline = Result<Pipeline, FaultyFile>;
 
 /// Where the service gets pipelines, names and time from: the edge of the program knows.
 pub trait Surroundings: Send + Sync {
@@ -175,6 +50,13 @@ pub trait Surroundings: Send + Sync {
     /// # Errors
     /// Words for people.
     fn pipeline(&self, name: &str) -> Result<Pipeline, String>;
+    /// All of them; a file that does not check with its name and faults.
+    ///
+    /// # Errors
+    /// Words for people.
+    fn pipelines(&self) -> Result<Vec<FoundPipeline>, String>;
+    /// What is wrong with a pipeline's text; empty: nothing.
+    fn check(&self, file: &str, text: &str) -> Vec<String>;
     /// A name for a new rollout, never used before.
     fn rollout_id(&self) -> RolloutId;
     /// A name for a new stop order.
@@ -183,38 +65,94 @@ pub trait Surroundings: Send + Sync {
     fn wall(&self) -> jiff::Timestamp;
     /// The kill file, while it exists: an order of the file cannot be lifted before the file is gone.
     fn kill_file(&self) -> Option<std::path::PathBuf>;
+    /// Messages to people: where they stand.
+    fn deliveries(&self) -> DeliveriesView {
+        DeliveriesView::default()
+    }
 }
 
 /// The verbs over one loop.
-pub struct Service<S> {
+pub struct Service {
     orders: Orders,
-    surroundings: S,
+    surroundings: Arc<dyn Surroundings>,
+    refusals: Refusals,
+    drills: Option<Arc<Drills>>,
 }
 
-impl<S: Surroundings> Service<S> {
+impl Service {
     /// A service over a loop.
-    pub fn new(orders: Orders, surroundings: S) -> Self {
-        Self { orders, surroundings }
+    pub fn new(orders: Orders, surroundings: Arc<dyn Surroundings>) -> Self {
+        let refusals = Refusals::new(orders.clone());
+        Self { orders, surroundings, refusals, drills: None }
     }
 
-    /// Answers one request.
+    /// The same with kill drills.
+    #[must_use]
+    pub fn with_drills(mut self, drills: Arc<Drills>) -> Self {
+        self.drills = Some(drills);
+        self
+    }
+
+    /// The way to the loop, for whoever measures or watches it.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// The time, as refusals and kills are dated.
+    pub fn wall(&self) -> jiff::Timestamp {
+        self.surroundings.wall()
+    }
+
+    /// Puts a refusal of a door on record: somebody who is not known, or who asks too much.
+    pub fn refuse(&self, refused: Refused<'_>, about: Option<RolloutId>) {
+        self.refusals.note(refused, about, self.surroundings.wall());
+    }
+
+    /// Answers one request of somebody whose identity is proven. `key` is their idempotency key, where they gave one: a proposal with the
+    /// same key is the same proposal, also over a restart.
     ///
     /// # Errors
     /// [`Stopped`] when the loop has ended.
-    pub async fn answer(&self, request: Request) -> Result<Response, Stopped> {
-        match request {
-            Request::Propose { file, text, templates, by } => self.propose(&file, &text, &templates, by).await,
-            Request::Status { rollout, full } => self.status(rollout, full).await,
-            Request::Pause { rollout, by } => self.order(Input::Pause { rollout, by }).await,
-            Request::Resume { rollout, by } => self.order(Input::Resume { rollout, by }).await,
-            Request::Revert { rollout, by } => self.order(Input::Revert { rollout, by }).await,
-            Request::Kill { scope, mode, reason, by } => self.kill(scope, mode, reason, by).await,
-            Request::Lift { kill, by } => self.lift(kill, by).await,
-            Request::Approvals => self.approvals().await,
-            Request::Explain { rollout } => self.explain(rollout).await,
-            Request::Answer { rollout, by, says } => self.take_answer(rollout, by, says).await,
-            Request::Version => Ok(Response::Version { version: env!("CARGO_PKG_VERSION").into() }),
+    pub async fn answer(&self, caller: &Caller, request: Request, key: Option<&str>) -> Result<Response, Stopped> {
+        let verb = verb_of(&request);
+        let about = about(&request);
+        let response = self.checked(caller, request, key).await?;
+        if let Response::Refused { code, message } = &response {
+            let refused = Refused { caller: Some(caller), verb, code: *code, why: message, ..Refused::at(caller.door) };
+            self.refuse(refused, about);
         }
+        Ok(response)
+    }
+
+    async fn checked(&self, caller: &Caller, request: Request, key: Option<&str>) -> Result<Response, Stopped> {
+        let by = caller.principal.name.clone();
+        // What is handed in is read first: whose it is stands in it.
+        let request = match request {
+            Request::Propose { submission } => return self.propose(caller, submission, false, key).await,
+            Request::Preview { submission } => return self.propose(caller, submission, true, key).await,
+            other => other,
+        };
+        if let Some(refused) = self.denied(caller, wanted(&request)).await? {
+            return Ok(refused);
+        }
+        match request {
+            Request::Pause { rollout } => self.order(Input::Pause { rollout, by }).await,
+            Request::Resume { rollout } => self.order(Input::Resume { rollout, by }).await,
+            Request::Revert { rollout } => self.order(Input::Revert { rollout, by }).await,
+            Request::Withdraw { rollout } => self.order(Input::Withdraw { rollout, by }).await,
+            Request::Kill { scope, mode, reason } => self.kill(caller, scope, mode, reason).await,
+            Request::Lift { kill } => self.lift(kill, by).await,
+            Request::Answer { rollout, says } => self.take_answer(caller, rollout, says).await,
+            Request::Drill { sandbox } => self.drill(caller, sandbox).await,
+            other => self.look(caller, other).await,
+        }
+    }
+
+    /// INVARIANT: S6, S23. Asked before anything is done.
+    async fn denied(&self, caller: &Caller, verb: Verb) -> Result<Option<Response>, Stopped> {
+        let caller = caller.clone();
+        let denied = self.orders.look(move |core| authority::may(core.state(), &caller, &verb)).await?.err();
+        Ok(denied.map(|denied| Response::Refused { code: (&denied).into(), message: denied.to_string() }))
     }
 
     async fn order(&self, input: Input) -> Result<Response, Stopped> {
@@ -223,80 +161,92 @@ impl<S: Surroundings> Service<S> {
 
     async fn propose(
         &self,
-        file: &str,
-        text: &str,
-        templates: &BTreeMap<String, String>,
-        by: String,
+        caller: &Caller,
+        submission: Submission,
+        look_only: bool,
+        key: Option<&str>,
     ) -> Result<Response, Stopped> {
-        let plan = match self.plan(file, text, templates) {
+        let bad = |message: String| Ok(Response::BadInput { message });
+        let admitted = match admit(&submission.file, &submission.text, &submission.templates) {
+            Ok(admitted) => admitted,
+            Err(message) => return bad(message),
+        };
+        let agent = admitted.agent.clone();
+        let verb = if look_only { Verb::Preview { agent } } else { Verb::Propose { agent } };
+        if let Some(refused) = self.denied(caller, verb).await? {
+            return Ok(refused);
+        }
+        let handed_in = handed_in(caller, &submission, look_only, key);
+        if let Some(known) = self.proposed_before(&handed_in).await? {
+            return Ok(known);
+        }
+        let plan = match self.plan(&admitted, look_only) {
             Ok(plan) => plan,
-            Err(message) => return Ok(Response::BadInput { message }),
+            Err(message) => return bad(message),
         };
         let digest = match plan.digest() {
             Ok(digest) => digest,
-            Err(error) => return Ok(Response::BadInput { message: error.to_string() }),
+            Err(error) => return bad(error.to_string()),
         };
-        let rollout = plan.rollout.clone();
-        match self.orders.input(Input::Propose { plan: Arc::new(plan), digest, by }).await? {
-            Ok(()) => Ok(Response::Proposed { rollout }),
-            Err(refusal) => Ok(answer_of(Err(refusal))),
+        let (rollout, by) = (plan.rollout.clone(), caller.principal.name.clone());
+        let handed_in = Box::new(handed_in);
+        let input = Input::Propose { plan: Arc::new(plan), digest, by, handed_in: Some(handed_in.clone()) };
+        match self.orders.input(input).await? {
+            Ok(()) => Ok(Response::Proposed { rollout, again: false }),
+            // Two of the same request at the same time.
+            Err(Refusal::KeyUsed(other)) => {
+                Ok(self.proposed_before(&handed_in).await?.unwrap_or_else(|| refused(&Refusal::KeyUsed(other))))
+            }
+            Err(refusal) => Ok(refused(&refusal)),
         }
     }
 
-    fn plan(&self, file: &str, text: &str, templates: &BTreeMap<String, String>) -> Result<Plan, String> {
-        let admitted = admit(file, text, templates)?;
+    /// The rollout of an earlier request with the same key.
+    async fn proposed_before(&self, handed_in: &HandedIn) -> Result<Option<Response>, Stopped> {
+        let Some(key) = handed_in.key.clone() else { return Ok(None) };
+        let known = self
+            .orders
+            .look(move |core| {
+                let rollout = core.state().rollouts.get(core.state().keys.get(&key)?)?;
+                Some((rollout.plan.rollout.clone(), rollout.handed_in.as_ref()?.content.clone()))
+            })
+            .await?;
+        Ok(known.map(|(rollout, content)| match content == handed_in.content {
+            true => Response::Proposed { rollout, again: true },
+            false => Response::Refused {
+                code: Code::KeyReused,
+                message: format!(
+                    "the idempotency key proposed rollout `{rollout}` with another change set; use a new key"
+                ),
+            },
+        }))
+    }
+
+    fn plan(&self, admitted: &Admitted, look_only: bool) -> Result<Plan, String> {
+        // Whatever lies in the folder: nothing but a drill goes through this one.
+        if admitted.pipeline == DRILL_PIPELINE {
+            return Err(format!(
+                "pipeline `{DRILL_PIPELINE}` is built in for `wavegate drill`; nothing is proposed to it"
+            ));
+        }
         let pipeline = self.surroundings.pipeline(&admitted.pipeline)?;
-        planner::plan(&admitted, &pipeline, self.surroundings.rollout_id(), false, self.surroundings.wall())
+        planner::plan(admitted, &pipeline, self.surroundings.rollout_id(), look_only, self.surroundings.wall())
             .map_err(|e| plan_errors(&e))
     }
 
-    async fn status(&self, only: Option<RolloutId>, full: bool) -> Result<Response, Stopped> {
-        let named = only.clone();
-        let view = self.orders.look(move |core| view::status(core, only.as_ref(), full)).await?;
-        match named {
-            Some(id) if view.rollouts.is_empty() => {
-                Ok(Response::Refused { message: Refusal::UnknownRollout(id).to_string() })
-            }
-            _ => Ok(Response::Status(view)),
-        }
-    }
-
-    async fn approvals(&self) -> Result<Response, Stopped> {
-        let asks = |rollout: &&Rollout| {
-            let admission = &rollout.admission;
-            let request = admission.judged.as_ref().and_then(|judged| judged.request.as_ref());
-            let may = rollout.revert.is_none() && admission.rejected.is_none();
-            may && request.is_some_and(|request| !admission.covers(request.through_wave))
-        };
-        let views = move |core: &Core| {
-            core.state().open_rollouts().filter(asks).map(|rollout| view::rollout(core, rollout, true)).collect()
-        };
-        Ok(Response::Approvals { rollouts: self.orders.look(views).await? })
-    }
-
-    async fn explain(&self, id: RolloutId) -> Result<Response, Stopped> {
-        let (wanted, at) = (id.clone(), self.surroundings.wall());
-        let explained = self.orders.look(move |core| view::explain(core, &wanted, at)).await?;
-        Ok(match explained {
-            Some(explained) => Response::Explained(Box::new(explained)),
-            None => Response::Refused { message: Refusal::UnknownRollout(id).to_string() },
-        })
-    }
-
-    async fn take_answer(&self, rollout: RolloutId, by: String, says: Says) -> Result<Response, Stopped> {
+    async fn take_answer(&self, caller: &Caller, rollout: RolloutId, says: Says) -> Result<Response, Stopped> {
         let wanted = rollout.clone();
         let plan = self
             .orders
             .look(move |core| core.state().rollouts.get(&wanted).map(|rollout| Arc::clone(&rollout.plan)))
             .await?;
-        let Some(plan) = plan else {
-            return Ok(Response::Refused { message: Refusal::UnknownRollout(rollout).to_string() });
-        };
+        let Some(plan) = plan else { return Ok(refused(&Refusal::UnknownRollout(rollout))) };
         if let (Says::Approve { .. }, Err(message)) = (&says, self.is_as_planned(&plan)) {
-            return Ok(Response::Refused { message });
+            return Ok(Response::Refused { code: Code::PipelineChanged, message });
         }
+        let (by, party) = (caller.principal.name.clone(), Some(caller.principal.party.clone()));
         match meant(&plan, says) {
-            Ok(says) => self.order(Input::Answer(PersonsAnswer { rollout, by, says })).await,
+            Ok(says) => self.order(Input::Answer(PersonsAnswer { rollout, by, party, says })).await,
             Err(message) => Ok(Response::BadInput { message }),
         }
     }
@@ -314,11 +264,30 @@ impl<S: Surroundings> Service<S> {
         ))
     }
 
-    async fn kill(&self, scope: KillScope, mode: KillMode, reason: String, by: String) -> Result<Response, Stopped> {
+    async fn kill(
+        &self,
+        caller: &Caller,
+        scope: KillScope,
+        mode: KillMode,
+        reason: String,
+    ) -> Result<Response, Stopped> {
+        let (who, wanted, why) = (caller.principal.clone(), scope.clone(), reason.clone());
+        match self.orders.look(move |core| kill::standing(core.state(), &who, &wanted, mode, &why)).await? {
+            Standing::InForce(id) => return self.await_kill(&id).await,
+            Standing::Pointless(refusal) => return Ok(refused(&refusal)),
+            Standing::New => {}
+        }
         let id = self.surroundings.kill_id();
-        let kill = Kill { id: id.clone(), scope, mode, by, door: KillDoor::Cli, at: self.surroundings.wall(), reason };
+        let reason = kill::short(reason);
+        let door = match caller.door {
+            Door::Socket => KillDoor::Cli,
+            Door::Http => KillDoor::Http,
+            Door::Mcp => KillDoor::Mcp,
+        };
+        let by = caller.principal.name.clone();
+        let kill = Kill { id: id.clone(), scope, mode, by, door, at: self.surroundings.wall(), reason };
         if let Err(refusal) = self.orders.input(Input::Kill(kill)).await? {
-            return Ok(answer_of(Err(refusal)));
+            return Ok(refused(&refusal));
         }
         self.await_kill(&id).await
     }
@@ -337,12 +306,24 @@ impl<S: Surroundings> Service<S> {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Some(view) => return Ok(Response::Killed(view)),
-                None => return Ok(Response::Refused { message: "the kill is not on record".into() }),
+                None => return Ok(refused(&Refusal::UnknownKill(id.clone()))),
             }
         }
     }
 
-    async fn lift(&self, kill: KillId, by: [String; 2]) -> Result<Response, Stopped> {
+    async fn drill(&self, caller: &Caller, sandbox: Option<SandboxDrill>) -> Result<Response, Stopped> {
+        let Some(drills) = &self.drills else {
+            let message = "this daemon holds no drills".into();
+            return Ok(Response::Refused { code: Code::NoDrill, message });
+        };
+        Ok(match drills.start(caller, sandbox).await? {
+            Ok(id) => Response::DrillStarted { id },
+            Err(NoDrill::Refused(code, message)) => Response::Refused { code, message },
+            Err(NoDrill::BadInput(message)) => Response::BadInput { message },
+        })
+    }
+
+    async fn lift(&self, kill: KillId, by: String) -> Result<Response, Stopped> {
         let wanted = kill.clone();
         let door = self.orders.look(move |core| core.state().kills.get(&wanted).map(|k| k.kill.door)).await?;
         if let (Some(KillDoor::File), Some(file)) = (door, self.surroundings.kill_file()) {
@@ -350,9 +331,94 @@ impl<S: Surroundings> Service<S> {
                 "the kill file `{}` is still there; remove it first, or it would stop everything again",
                 file.display()
             );
-            return Ok(Response::Refused { message });
+            return Ok(Response::Refused { code: Code::KillFile, message });
         }
-        self.order(Input::Lift { kill, by }).await
+        if let Err(refusal) = self.orders.input(Input::Lift { kill: kill.clone(), by }).await? {
+            return Ok(refused(&refusal));
+        }
+        let wanted = kill.clone();
+        let (lifted, by) = self
+            .orders
+            .look(move |core| match core.state().kills.get(&wanted) {
+                Some(known) => match (&known.lifted_by, &known.lift_asked) {
+                    (Some(both), _) => (true, both.to_vec()),
+                    (None, asked) => (false, asked.iter().map(|(first, _)| first.clone()).collect()),
+                },
+                None => (false, Vec::new()),
+            })
+            .await?;
+        Ok(Response::Lift(LiftView { kill, lifted, by }))
+    }
+}
+
+/// Who handed it in, and which request it was.
+fn handed_in(caller: &Caller, submission: &Submission, look_only: bool, key: Option<&str>) -> HandedIn {
+    let mut content = format!("{look_only}\n{}\n{}\n", submission.text.len(), submission.text);
+    for (path, text) in &submission.templates {
+        content.push_str(&format!("{path}\n{}\n{text}\n", text.len()));
+    }
+    let key = key
+        .map(|key| Digest::of_bytes(format!("{}\n{}\n{key}", caller.principal.kind, caller.principal.name).as_bytes()));
+    HandedIn {
+        by: caller.principal.clone(),
+        credential: caller.credential.clone(),
+        door: caller.door,
+        key,
+        content: Digest::of_bytes(content.as_bytes()),
+    }
+}
+
+/// What a request wants, for the question of who may. Proposals are asked about when they have been read.
+fn wanted(request: &Request) -> Verb {
+    match request {
+        Request::Propose { .. } => Verb::Propose { agent: String::new() },
+        Request::Preview { .. } => Verb::Preview { agent: String::new() },
+        Request::Withdraw { rollout } => Verb::Withdraw(rollout.clone()),
+        Request::Pause { .. } => Verb::Pause,
+        Request::Resume { .. } => Verb::Resume,
+        Request::Revert { .. } => Verb::Revert,
+        Request::Kill { scope, mode, .. } => Verb::Kill { scope: scope.clone(), mode: *mode },
+        Request::Lift { .. } => Verb::Lift,
+        Request::Answer { .. } => Verb::Answer,
+        Request::Audit { .. } => Verb::Audit,
+        Request::Check { .. } => Verb::Check,
+        Request::Drill { .. } => Verb::Drill,
+        Request::Status { .. }
+        | Request::Rollouts { .. }
+        | Request::Plan { .. }
+        | Request::Findings { .. }
+        | Request::Kills { .. }
+        | Request::Approvals
+        | Request::Explain { .. }
+        | Request::Pipelines
+        | Request::Pipeline { .. }
+        | Request::Drills
+        | Request::Me
+        | Request::Version => Verb::Look,
+    }
+}
+
+/// The verb as the record has it: an answer by what it says.
+fn verb_of(request: &Request) -> &'static str {
+    match request {
+        Request::Answer { says: Says::Approve { .. }, .. } => "approve",
+        Request::Answer { says: Says::Revoke {}, .. } => "revoke",
+        Request::Answer { says: Says::Reject { .. }, .. } => "reject",
+        Request::Answer { says: Says::SignOff { .. }, .. } => "sign_off",
+        other => wanted(other).name(),
+    }
+}
+
+fn about(request: &Request) -> Option<RolloutId> {
+    match request {
+        Request::Withdraw { rollout }
+        | Request::Pause { rollout }
+        | Request::Resume { rollout }
+        | Request::Revert { rollout }
+        | Request::Plan { rollout }
+        | Request::Explain { rollout }
+        | Request::Answer { rollout, .. } => Some(rollout.clone()),
+        _ => None,
     }
 }
 
@@ -378,8 +444,12 @@ fn wave_index(plan: &Plan, name: &str) -> Result<usize, String> {
 fn answer_of(result: Result<(), Refusal>) -> Response {
     match result {
         Ok(()) => Response::Done,
-        Err(refusal) => Response::Refused { message: refusal.to_string() },
+        Err(refusal) => refused(&refusal),
     }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    Response::Refused { code: refusal.into(), message: refusal.to_string() }
 }
 
 /// Reads a change set, with its template files at hand.

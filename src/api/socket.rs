@@ -1,11 +1,24 @@
-//! The Unix socket in the state directory: one JSON line a request, one JSON line an answer. Who may open the directory may ask.
+//! The Unix socket in the state directory: one JSON line a request, one JSON line an answer; or one line that asks to follow events, and
+//! then one line an event. Whoever comes without a token is who the kernel says they are.
 
-use super::service::{Request, Response, Service, Surroundings};
+use super::auth::Unauthenticated;
+pub use super::client::CallError;
+use super::client::lines::Lines;
+use super::client::may_pass;
+use super::code::Code;
+use super::doors::Doors;
+use super::feed::Filter;
+use super::listing::AuditEntry;
+use super::refusals::Refused;
+use super::verbs::{Request, Response};
+use crate::model::ids::RolloutId;
+use crate::model::principal::{Caller, Door};
+use serde::{Deserialize, Serialize};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 
 /// The socket's name.
@@ -15,30 +28,32 @@ const REQUEST_MAX: u64 = 16 * 1024 * 1024;
 /// How long a client waits for an answer; a kill answers within two seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// Why the daemon gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// Nobody listens.
-    #[error(
-        "no daemon answers at `{path}`; start one with `wavegate serve`, or name its state directory with `--state-dir`"
-    )]
-    Unreachable {
-        /// Where.
-        path: PathBuf,
-        /// The system's error.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It listened and gave no usable answer.
-    #[error(
-        "the daemon at `{path}` gave no usable answer: {reason}; the order may or may not have been taken, `wavegate status` tells"
-    )]
-    NoAnswer {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+/// One line to the daemon.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope {
+    /// A bearer token; none: whoever has opened the socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// An idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// What is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<Request>,
+    /// Or what is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    follow: Option<Follow>,
+}
+
+/// Events that somebody wants to see, one a line, until they hang up.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Follow {
+    /// Only of this rollout.
+    rollout: Option<RolloutId>,
+    /// Those after this position.
+    after: u64,
 }
 
 /// Where the socket is.
@@ -62,13 +77,13 @@ pub fn listen(state_dir: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Serves until the process ends.
-pub async fn serve<S: Surroundings + 'static>(listener: UnixListener, service: Arc<Service<S>>) {
+pub async fn serve(listener: UnixListener, doors: Doors) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let service = Arc::clone(&service);
+                let doors = doors.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, &service).await {
+                    if let Err(error) = converse(stream, &doors).await {
                         tracing::debug!(%error, "a conversation on the socket ended early");
                     }
                 });
@@ -82,7 +97,8 @@ pub async fn serve<S: Surroundings + 'static>(listener: UnixListener, service: A
     }
 }
 
-async fn converse<S: Surroundings>(stream: UnixStream, service: &Service<S>) -> std::io::Result<()> {
+async fn converse(stream: UnixStream, doors: &Doors) -> std::io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read);
     loop {
@@ -91,12 +107,22 @@ async fn converse<S: Surroundings>(stream: UnixStream, service: &Service<S>) -> 
         if got == 0 {
             return Ok(());
         }
-        let response = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => match service.answer(request).await {
-                Ok(response) => response,
-                Err(stopped) => Response::Refused { message: stopped.to_string() },
+        let response = match serde_json::from_str::<Envelope>(&line) {
+            Ok(Envelope { token, key, request: Some(request), follow: None }) => {
+                answer(doors, uid, token.as_deref(), request, key.as_deref()).await
+            }
+            Ok(Envelope { token, request: None, follow: Some(follow), .. }) => {
+                match may_follow(doors, uid, token.as_deref(), &follow).await {
+                    // From here on the connection is for events alone.
+                    None => return send_events(doors, follow, lines, write).await,
+                    Some(refused) => refused,
+                }
+            }
+            Ok(_) => Response::BadInput { message: "a line is one `request`, or one `follow`".into() },
+            // The line may hold a token: the error tells the place, and nothing of the text.
+            Err(error) => Response::BadInput {
+                message: format!("not a request that this release knows (column {})", error.column()),
             },
-            Err(error) => Response::BadInput { message: format!("not a request that this release knows: {error}") },
         };
         let mut text = serde_json::to_string(&response).map_err(std::io::Error::other)?;
         text.push('\n');
@@ -104,24 +130,97 @@ async fn converse<S: Surroundings>(stream: UnixStream, service: &Service<S>) -> 
     }
 }
 
+/// Whoever may look at a rollout may follow it; all of the record is for those who may read it. The answer of a refusal.
+async fn may_follow(doors: &Doors, uid: u32, token: Option<&str>, follow: &Follow) -> Option<Response> {
+    let look = match &follow.rollout {
+        Some(rollout) => Request::Plan { rollout: rollout.clone() },
+        None => Request::Audit { after: u64::MAX >> 1, limit: 0 },
+    };
+    let response = answer(doors, uid, token, look, None).await;
+    matches!(response, Response::Refused { .. } | Response::BadInput { .. }).then_some(response)
+}
+
+async fn send_events(
+    doors: &Doors,
+    follow: Follow,
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: OwnedWriteHalf,
+) -> std::io::Result<()> {
+    let mut follower = doors.feed.follow(Filter { rollout: follow.rollout }, follow.after);
+    let _counted = doors.metrics.follows();
+    let mut ignored = [0; 64];
+    loop {
+        let frames = tokio::select! {
+            frames = follower.next() => frames.map_err(std::io::Error::other)?,
+            // They hang up; what else they say is not listened to.
+            said = from.read(&mut ignored) => match said? {
+                0 => return Ok(()),
+                _ => continue,
+            },
+        };
+        let Some(frames) = frames else { return Ok(()) };
+        let mut text = String::new();
+        for frame in frames {
+            text.push_str(&frame.data);
+            text.push('\n');
+        }
+        to.write_all(text.as_bytes()).await?;
+    }
+}
+
+async fn answer(doors: &Doors, uid: u32, token: Option<&str>, request: Request, key: Option<&str>) -> Response {
+    let caller = match caller(doors, uid, token).await {
+        Ok(caller) => caller,
+        Err(why) => {
+            let (credential, why) = (format!("uid {uid}"), why.to_string());
+            let refused = Refused {
+                credential: &credential,
+                code: Code::Unauthenticated,
+                why: &why,
+                ..Refused::at(Door::Socket)
+            };
+            doors.service.refuse(refused, None);
+            doors.metrics.authentication_failed("socket");
+            return Response::Refused { code: Code::Unauthenticated, message: why };
+        }
+    };
+    match doors.service.answer(&caller, request, key).await {
+        Ok(response) => response,
+        Err(stopped) => Response::Refused { code: Code::Stopped, message: stopped.to_string() },
+    }
+}
+
+async fn caller(doors: &Doors, uid: u32, token: Option<&str>) -> Result<Caller, Unauthenticated> {
+    match token {
+        Some(token) => doors.auth.bearer(token, Door::Socket).await,
+        None => doors.auth.peer(uid),
+    }
+}
+
 /// A connection to a daemon.
-#[derive(Debug)]
 pub struct Client {
     stream: BufReader<UnixStream>,
     path: PathBuf,
+    token: Option<String>,
 }
 
 impl Client {
-    /// Connects to the daemon of a state directory.
+    /// Connects to the daemon of a state directory; with a token as whoever has it, else as the local user.
     ///
     /// # Errors
     /// [`CallError::Unreachable`].
-    pub async fn connect(state_dir: &Path) -> Result<Self, CallError> {
+    pub async fn connect(state_dir: &Path, token: Option<String>) -> Result<Self, CallError> {
         let path = path(state_dir);
-        match UnixStream::connect(&path).await {
-            Ok(stream) => Ok(Self { stream: BufReader::new(stream), path }),
-            Err(source) => Err(CallError::Unreachable { path, source }),
-        }
+        Ok(Self { stream: dial(&path).await?, path, token })
+    }
+
+    /// Connects again, after the connection was lost.
+    ///
+    /// # Errors
+    /// [`CallError::Unreachable`].
+    pub async fn reconnect(&mut self) -> Result<(), CallError> {
+        self.stream = dial(&self.path).await?;
+        Ok(())
     }
 
     /// Asks, and waits for the answer.
@@ -129,10 +228,17 @@ impl Client {
     /// # Errors
     /// [`CallError::NoAnswer`].
     pub async fn call(&mut self, request: &Request) -> Result<Response, CallError> {
+        self.call_with_key(request, None).await
+    }
+
+    /// The same, under an idempotency key.
+    ///
+    /// # Errors
+    /// [`CallError::NoAnswer`].
+    pub async fn call_with_key(&mut self, request: &Request, key: Option<&str>) -> Result<Response, CallError> {
         let path = self.path.clone();
-        let no_answer = |reason: String| CallError::NoAnswer { path: path.clone(), reason };
-        let mut text = serde_json::to_string(request).map_err(|e| no_answer(e.to_string()))?;
-        text.push('\n');
+        let no_answer = |reason: String| CallError::NoAnswer { place: path.display().to_string(), reason };
+        let text = self.line(key, Some(request), None).map_err(|e| no_answer(e.to_string()))?;
         let exchange = async {
             self.stream.get_mut().write_all(text.as_bytes()).await?;
             let mut line = String::new();
@@ -145,5 +251,78 @@ impl Client {
             Ok(Err(error)) => Err(no_answer(error.to_string())),
             Err(_) => Err(no_answer(format!("nothing came within {} s", ANSWER_WITHIN.as_secs()))),
         }
+    }
+
+    /// Follows events on a connection of its own.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn follow(&self, rollout: Option<&RolloutId>, after: u64) -> Result<Following, CallError> {
+        let place = self.path.display().to_string();
+        let no_answer = |reason: String| CallError::NoAnswer { place: place.clone(), reason };
+        let mut stream = dial(&self.path).await?.into_inner();
+        let follow = Follow { rollout: rollout.cloned(), after };
+        let text = self.line(None, None, Some(follow)).map_err(|e| no_answer(e.to_string()))?;
+        stream.write_all(text.as_bytes()).await.map_err(|e| no_answer(e.to_string()))?;
+        Ok(Following { stream, lines: Lines::default(), place })
+    }
+
+    fn line(&self, key: Option<&str>, request: Option<&Request>, follow: Option<Follow>) -> serde_json::Result<String> {
+        let (token, key) = (self.token.clone(), key.map(str::to_owned));
+        let envelope = Envelope { token, key, request: request.cloned(), follow };
+        Ok(format!("{}\n", serde_json::to_string(&envelope)?))
+    }
+}
+
+async fn dial(path: &Path) -> Result<BufReader<UnixStream>, CallError> {
+    let unreachable = |_| CallError::Unreachable {
+        place: path.display().to_string(),
+        why: String::new(),
+        next: "start one with `wavegate serve`, or name its state directory with `--state-dir`",
+    };
+    UnixStream::connect(path).await.map(BufReader::new).map_err(unreachable)
+}
+
+/// Events as they come.
+pub struct Following {
+    stream: UnixStream,
+    lines: Lines,
+    place: String,
+}
+
+impl Following {
+    /// The next events, at least one, in order.
+    ///
+    /// # Errors
+    /// [`CallError`]; after [`CallError::NoAnswer`], follow again from the last position that was seen.
+    pub async fn next(&mut self) -> Result<Vec<AuditEntry>, CallError> {
+        let lost = |place: &String, reason: String| CallError::NoAnswer { place: place.clone(), reason };
+        let mut bytes = vec![0; 64 * 1024];
+        loop {
+            let got = self.stream.read(&mut bytes).await.map_err(|e| lost(&self.place, e.to_string()))?;
+            if got == 0 {
+                return Err(lost(&self.place, "it hung up".into()));
+            }
+            let lines = self.lines.push(bytes.get(..got).unwrap_or_default());
+            let lines = lines.map_err(|e| lost(&self.place, e.to_string()))?;
+            let entries: Result<Vec<AuditEntry>, _> = lines.iter().map(|line| serde_json::from_str(line)).collect();
+            match entries {
+                Ok(entries) if entries.is_empty() => {}
+                Ok(entries) => return Ok(entries),
+                Err(error) => return Err(self.refusal(&lines).unwrap_or_else(|| lost(&self.place, error.to_string()))),
+            }
+        }
+    }
+
+    /// Instead of an event the daemon may say why it sends none.
+    fn refusal(&self, lines: &[String]) -> Option<CallError> {
+        let reason = match serde_json::from_str(lines.last()?).ok()? {
+            Response::Refused { code, message } if !may_pass(code) => {
+                return Some(CallError::Refused { code, message });
+            }
+            Response::Refused { message, .. } | Response::BadInput { message } => message,
+            _ => return None,
+        };
+        Some(CallError::NoAnswer { place: self.place.clone(), reason })
     }
 }

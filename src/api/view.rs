@@ -2,11 +2,14 @@
 
 use super::admission::{AdmissionView, Explanation};
 use super::comparing::{self, ComparisonView, ForecastView};
+use super::notify::outbox::DeliveriesView;
 use super::reasons;
 use super::words::{self, Explained};
 use crate::daemon::core::Core;
 use crate::engine::admission;
+use crate::model::drill::is_drill;
 use crate::model::event::{Outcome, Settlement};
+use crate::model::halt::KillScope;
 use crate::model::ids::{CellId, KillId, RolloutId, TargetId};
 use crate::model::preview::{PreviewCounts, ResourceChange};
 use crate::model::state::{KillState, LastHealth, Phase, Rollout, RolloutPhase, State, Target};
@@ -16,7 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Everything, or one rollout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StatusView {
     /// The leader's term.
     pub epoch: u64,
@@ -24,12 +27,16 @@ pub struct StatusView {
     pub rollouts: Vec<RolloutView>,
     /// In force, and lifted ones.
     pub kills: Vec<KillView>,
+    /// Messages to people.
+    #[serde(default)]
+    pub deliveries: DeliveriesView,
 }
 
 /// A stop order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KillView {
     /// Its name.
+    #[schema(value_type = String)]
     pub kill: KillId,
     /// What it stops.
     pub scope: String,
@@ -39,16 +46,22 @@ pub struct KillView {
     pub by: String,
     /// `pending`, `acknowledged` or `lifted`.
     pub state: String,
+    /// The first of the two people who lift it.
+    #[serde(default)]
+    pub lift_asked_by: Option<String>,
     /// Open rollouts that it stops: none may be a mistyped scope.
+    #[schema(value_type = Vec<String>)]
     pub covers: Vec<RolloutId>,
     /// Targets whose intended forward call is not proven started or fenced.
+    #[schema(value_type = Vec<String>)]
     pub pending: Vec<TargetId>,
 }
 
 /// One rollout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RolloutView {
     /// Its name.
+    #[schema(value_type = String)]
     pub rollout: RolloutId,
     /// Untrusted text.
     pub title: String,
@@ -62,9 +75,13 @@ pub struct RolloutView {
     pub plan: String,
     /// `previewing`, `rolling`, `baking`, `reverting` or `ended`.
     pub phase: String,
+    /// It only looks: a preview.
+    #[serde(default)]
+    pub look_only: bool,
     /// The wave that rolls or bakes, from 0.
     pub wave: Option<usize>,
     /// How it ended.
+    #[schema(value_type = Option<String>)]
     pub outcome: Option<Outcome>,
     /// Why it waits, and what to do.
     pub hold: Option<Explained>,
@@ -76,9 +93,11 @@ pub struct RolloutView {
     pub health: Option<HealthView>,
     /// What the comparison has seen; none: nothing is compared, or it has not begun.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub comparison: Option<ComparisonView>,
     /// What each wave's bake can see, at the fleet's usual traffic.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub forecast: Option<ForecastView>,
     /// A stop order on it, in force.
     pub killed: Option<String>,
@@ -88,7 +107,7 @@ pub struct RolloutView {
 }
 
 /// One wave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WaveView {
     /// Its name.
     pub name: String,
@@ -99,10 +118,13 @@ pub struct WaveView {
     /// In the order in which they start.
     pub targets: Vec<TargetView>,
     /// Watched time so far, while it bakes.
+    #[schema(value_type = Option<u64>)]
     pub baked: Option<Millis>,
     /// How long it is watched.
+    #[schema(value_type = u64)]
     pub bake: Millis,
     /// When the bake is given up.
+    #[schema(value_type = u64)]
     pub max_bake: Millis,
     /// Points that each metric must have shown.
     pub bake_datapoints: u32,
@@ -113,11 +135,13 @@ pub struct WaveView {
 }
 
 /// One target.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TargetView {
     /// Its id.
+    #[schema(value_type = String)]
     pub target: TargetId,
     /// Its cell.
+    #[schema(value_type = String)]
     pub cell: CellId,
     /// The stack's name.
     pub stack: String,
@@ -135,8 +159,10 @@ pub struct TargetView {
     /// True while it goes back.
     pub reverting: bool,
     /// The preview in numbers.
+    #[schema(value_type = Object)]
     pub counts: PreviewCounts,
     /// The preview in full, where it was asked for.
+    #[schema(value_type = Vec<Object>)]
     pub changes: Vec<ResourceChange>,
     /// The restore point's digest.
     pub restore_point: Option<String>,
@@ -145,13 +171,15 @@ pub struct TargetView {
 }
 
 /// A judgement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HealthView {
     /// What health says.
+    #[schema(value_type = String)]
     pub verdict: Verdict,
     /// Why not pass, in words.
     pub findings: Vec<String>,
     /// Values against thresholds, where this daemon has looked itself.
+    #[schema(value_type = Vec<Object>)]
     pub readings: Vec<Reading>,
 }
 
@@ -162,13 +190,24 @@ pub fn status(core: &Core, only: Option<&RolloutId>, full: bool) -> StatusView {
     StatusView {
         epoch: state.epoch.0,
         rollouts: rollouts.map(|r| rollout(core, r, full)).collect(),
-        kills: state.kills.values().map(|k| kill(state, k)).collect(),
+        kills: state.kills.values().filter(|k| !is_past_drill(state, k)).map(|k| kill(state, k)).collect(),
+        // The core knows nothing of them.
+        deliveries: DeliveriesView::default(),
     }
+}
+
+/// True for an order of a kill drill whose rollout has ended: it stops nothing any more, and never will again. It is still in the list of
+/// all orders, and on record.
+fn is_past_drill(state: &State, kill: &KillState) -> bool {
+    let KillScope::Rollout(rollout) = &kill.kill.scope else { return false };
+    let ended = state.rollouts.get(rollout).filter(|rollout| rollout.is_ended());
+    kill.acknowledged && ended.is_some_and(|rollout| is_drill(&rollout.plan))
 }
 
 /// One stop order.
 pub fn kill(state: &State, kill: &KillState) -> KillView {
     let word = match (kill.in_force(), kill.acknowledged) {
+        (true, true) if is_past_drill(state, kill) => "over",
         (false, _) => "lifted",
         (true, true) => "acknowledged",
         (true, false) => "pending",
@@ -180,6 +219,7 @@ pub fn kill(state: &State, kill: &KillState) -> KillView {
         mode: kill.kill.mode.to_string(),
         by: kill.kill.by.clone(),
         state: word.into(),
+        lift_asked_by: kill.lift_asked.as_ref().filter(|_| kill.in_force()).map(|(by, _)| by.clone()),
         covers: state
             .open_rollouts()
             .filter(|r| kill.kill.scope.covers(&r.plan))
@@ -201,14 +241,22 @@ pub fn rollout(core: &Core, rollout: &Rollout, full: bool) -> RolloutView {
     RolloutView { health: live.or(recorded.health), ..recorded }
 }
 
+/// Where a rollout stands, in one word.
+pub fn phase(rollout: &Rollout) -> &'static str {
+    match rollout.phase {
+        RolloutPhase::Previewing => "previewing",
+        RolloutPhase::Rolling { .. } => "rolling",
+        RolloutPhase::Baking { .. } => "baking",
+        RolloutPhase::Reverting => "reverting",
+        RolloutPhase::Ended(_) => "ended",
+    }
+}
+
 /// One rollout, by the records alone.
 pub fn recorded(state: &State, rollout: &Rollout, full: bool) -> RolloutView {
-    let (phase, wave) = match rollout.phase {
-        RolloutPhase::Previewing => ("previewing", None),
-        RolloutPhase::Rolling { wave } => ("rolling", Some(wave)),
-        RolloutPhase::Baking { wave } => ("baking", Some(wave)),
-        RolloutPhase::Reverting => ("reverting", None),
-        RolloutPhase::Ended(_) => ("ended", None),
+    let wave = match rollout.phase {
+        RolloutPhase::Rolling { wave } | RolloutPhase::Baking { wave } => Some(wave),
+        RolloutPhase::Previewing | RolloutPhase::Reverting | RolloutPhase::Ended(_) => None,
     };
     let plan = &rollout.plan;
     RolloutView {
@@ -218,7 +266,8 @@ pub fn recorded(state: &State, rollout: &Rollout, full: bool) -> RolloutView {
         reasoning: plan.change_set.reasoning.clone(),
         pipeline: plan.pipeline.name.clone(),
         plan: rollout.plan_digest.to_string(),
-        phase: phase.into(),
+        phase: phase(rollout).into(),
+        look_only: plan.look_only,
         wave,
         outcome: rollout.outcome(),
         hold: rollout.hold.as_ref().map(words::hold),

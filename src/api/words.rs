@@ -5,7 +5,7 @@ use crate::model::observation::ResourceFailure;
 use crate::model::verdict::{Finding, Problem};
 
 /// A reason, and what a person can do about it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Explained {
     /// What is the case.
     pub why: String,
@@ -88,6 +88,7 @@ pub fn revert(reason: &RevertReason) -> String {
             )
         }
         RevertReason::Killed { kill } => format!("kill {kill} says revert"),
+        RevertReason::Withdrawn { by } => format!("{by}, who proposed it, took it back"),
         RevertReason::Requested { by } => format!("{by} asked for it"),
         RevertReason::PlanOnly => "it was only a plan".into(),
         RevertReason::Denied => "the guardrails refuse it".into(),
