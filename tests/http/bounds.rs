@@ -1,0 +1,154 @@
+//! What is bounded: bodies, time, how many at once, how often; and that kills come through all the same.
+
+use crate::door::{Door, body, submission};
+use crate::problem;
+use crate::support::http::{Message, read};
+use crate::support::wait_for;
+use std::io::{BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+fn connect(door: &Door) -> TcpStream {
+    let stream = TcpStream::connect(door.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+}
+
+/// Sends the head of an order, and a part of its body.
+fn hang(door: &Door, path: &str, bearer: &str, length: usize) -> TcpStream {
+    let mut stream = connect(door);
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {bearer}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+fn answer(stream: TcpStream) -> Message {
+    read(&mut BufReader::new(stream)).unwrap().unwrap()
+}
+
+#[test]
+fn bodies_are_bounded() {
+    let door = Door::open();
+    let large = |size: usize| format!("{{\"reason\": \"{}\"}}", "x".repeat(size));
+    assert_eq!(door.order("/v1/rollouts/none/rejection", &large(60_000)).status(), 404);
+    let answer = door.order("/v1/rollouts/none/rejection", &large(64 * 1024));
+    assert_eq!((answer.status(), problem(&answer).as_str()), (413, "too_large"));
+    let text = "#".repeat(300_000);
+    let checked = door.order("/v1/pipelines/check", &serde_json::json!({ "text": text }).to_string());
+    assert_eq!(checked.status(), 200, "a pipeline may be larger");
+    // More than was promised, without a length: what is too much is not read.
+    let mut stream = connect(&door);
+    let head = format!(
+        "POST /v1/kills HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+        door.bearer
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let chunk = format!("8000\r\n{}\r\n", " ".repeat(0x8000));
+    for _ in 0..3 {
+        let _ = stream.write_all(chunk.as_bytes());
+    }
+    assert_eq!(self::answer(stream).status(), 413);
+}
+
+#[test]
+fn whoever_is_slow_is_let_go() {
+    let door = Door::with("http: {listen: 127.0.0.1:0, limits: {head_seconds: 1, request_seconds: 2}}");
+    let start = Instant::now();
+    let mut silent = connect(&door);
+    let mut slow = connect(&door);
+    slow.write_all(b"GET /v1/me HTTP/1.1\r\nhost: loc").unwrap();
+    let mut idle = connect(&door);
+    let ask = format!("GET /v1/me HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\r\n", door.bearer);
+    idle.write_all(ask.as_bytes()).unwrap();
+    for stream in [&mut silent, &mut slow, &mut idle] {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 200") || rest.starts_with(b"HTTP/1.1 408"));
+    }
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    let answer = answer(hang(&door, "/v1/rollouts/x/rejection", &door.bearer, 100));
+    assert_eq!((answer.status(), problem(&answer).as_str()), (408, "timeout"));
+}
+
+/// Neither silence nor knocking again and again keeps a place: only a credential does.
+#[test]
+fn whoever_does_not_say_who_they_are_is_let_go() {
+    let door = Door::with("http: {listen: 127.0.0.1:0, limits: {head_seconds: 2}}");
+    let start = Instant::now();
+    let mut stream = connect(&door);
+    let mut answered = 0;
+    let mut buffer = [0; 4096];
+    while start.elapsed() < Duration::from_secs(20) {
+        let asked = stream.write_all(b"GET /v1/me HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        match (asked, stream.read(&mut buffer)) {
+            (Ok(()), Ok(more)) if more > 0 => answered += 1,
+            _ => break,
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(answered > 3 && start.elapsed() < Duration::from_secs(10), "{answered} in {:?}", start.elapsed());
+}
+
+#[test]
+fn a_kill_comes_through_while_every_place_is_taken() {
+    let door = Door::with("http: {listen: 127.0.0.1:0, limits: {per_second: 10000, burst: 10000}}");
+    let hanging: Vec<_> = (0..256).map(|_| hang(&door, "/v1/rollouts/x/rejection", &door.bearer, 100)).collect();
+    let busy = wait_for("all places are taken", Duration::from_secs(20), || {
+        Some(door.get("/v1/me")).filter(|answer| answer.status() == 503)
+    });
+    assert_eq!((problem(&busy).as_str(), busy.header("retry-after")), ("busy", Some("1")));
+    // And while somebody is slow with kills of their own.
+    let slow: Vec<_> = (0..100).map(|_| hang(&door, "/v1/kills", &door.bearer, 100)).collect();
+    let start = Instant::now();
+    let kill = door.order("/v1/kills", "{}");
+    assert_eq!((kill.status(), &body(&kill)["state"]), (201, &"acknowledged".into()));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    drop((hanging, slow));
+    wait_for("places are free again", Duration::from_secs(20), || (door.get("/v1/me").status() == 200).then_some(()));
+}
+
+#[test]
+fn whoever_asks_too_often_waits_and_may_still_kill() {
+    let door = Door::with("http: {listen: 127.0.0.1:0, limits: {per_second: 1, burst: 5}}");
+    let answers: Vec<_> = (0..12).map(|_| door.get("/v1/version")).collect();
+    assert!(answers[..5].iter().all(|answer| answer.status() == 200));
+    let refused = answers.iter().find(|answer| answer.status() == 429).expect("a refusal");
+    assert_eq!((problem(refused).as_str(), refused.header("retry-after")), ("too_many_requests", Some("1")));
+    assert_eq!(door.order("/v1/kills", "{}").status(), 201);
+    let bo = format!("Bearer {}", door.daemon.token("bo", "human", "ops", &["auditor"]));
+    let records = door.raw("GET", "/v1/audit?limit=200", &[("authorization", &bo)], b"");
+    assert!(records.text().contains("too_many_requests"), "{}", records.text());
+}
+
+#[test]
+fn an_address_in_use_ends_the_start_and_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut door = Door::prepare(&format!("http: {{listen: '{address}'}}"));
+    let _lines = door.daemon.spawn();
+    let ended = door.daemon.wait(Duration::from_secs(30));
+    assert!(!ended.success());
+    assert!(door.daemon.log().contains(&address.to_string()), "{}", door.daemon.log());
+}
+
+#[test]
+fn plain_http_for_other_machines_ends_the_start() {
+    let mut door = Door::prepare("http: {listen: '0.0.0.0:0'}");
+    let _lines = door.daemon.spawn();
+    assert!(!door.daemon.wait(Duration::from_secs(30)).success());
+    assert!(door.daemon.log().contains("http.listen"), "{}", door.daemon.log());
+}
+
+#[test]
+fn many_change_sets_at_once_are_answered_or_told_to_wait() {
+    let door = Door::open();
+    let change = submission("Many");
+    let statuses: Vec<_> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..40).map(|_| scope.spawn(|| door.order("/v1/previews", &change).status())).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert!(statuses.iter().all(|status| matches!(status, 201 | 409 | 503)), "{statuses:?}");
+    assert!(statuses.contains(&201));
+}
