@@ -1,0 +1,364 @@
+//! Telling people: what the journal says that they should know goes to their channels, at least once.
+//!
+//! ```text
+//! journal ──► courier ──► outbox.db ──► one task for each channel ──► webhook, Slack, SNS
+//! ```
+//!
+//! The loop knows nothing of it. The courier reads the journal behind its own cursor, as a follower of the stream does; cursor and messages
+//! are one transaction, so a crash in between makes them again, with the same ids. No trouble here stops the daemon: it is logged, counted
+//! and shown by `status`, and told by the channels that still work.
+
+mod channel;
+mod courier;
+pub mod message;
+pub mod outbox;
+mod render;
+mod undelivered;
+
+use super::metrics::Metrics;
+use crate::cloud::outbound::slack::Slack;
+use crate::cloud::outbound::sns::Sns;
+use crate::cloud::outbound::webhook::Webhook;
+use crate::cloud::outbound::{Deliver as _, Parcel, Undelivered, Way};
+use crate::config::notify::{ChannelConfig, NotifyConfig};
+use crate::daemon::clock::Clock;
+use crate::daemon::core::Fatal;
+use crate::journal::outbox::{NewLetter, Outbox, OutboxError};
+use crate::journal::{Journal, JournalError};
+use crate::model::ids::{Digest, Seq};
+use crate::model::notice::NoticeKind;
+use jiff::Timestamp;
+use message::Message;
+use outbox::DeliveriesView;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// A daemon that has lost its store waits no longer than this until its last words are out: whoever restarts it waits for it.
+pub const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The file of the outbox, in the state directory.
+pub const FILE: &str = "outbox.db";
+
+/// What became of the messages of one channel since the start of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages that arrived.
+    pub delivered: u64,
+    /// Tries that failed.
+    pub failed_tries: u64,
+    /// Messages that were given up.
+    pub dead: u64,
+}
+
+/// One way to people, with its numbers.
+#[derive(Debug)]
+struct Channel {
+    config: ChannelConfig,
+    way: Way,
+    /// Rung when there is something for it.
+    bell: Notify,
+    delivered: AtomicU64,
+    failed_tries: AtomicU64,
+    dead: AtomicU64,
+    /// Why the newest try failed.
+    failing: Mutex<Option<String>>,
+    /// Its receiver has asked for a pause.
+    not_before: Mutex<Option<Instant>>,
+}
+
+impl Channel {
+    fn new(config: &ChannelConfig) -> Option<Self> {
+        // The configuration was checked: there is exactly one.
+        let way = if let Some(webhook) = &config.webhook {
+            Way::Webhook(Webhook::new(webhook.url.clone(), webhook.secrets()))
+        } else if let Some(slack) = &config.slack {
+            Way::Slack(Slack::new(slack.url_file.clone()))
+        } else {
+            let sns = config.sns.as_ref()?;
+            Way::Sns(Box::new(Sns::new(sns.topic_arn.clone(), sns.region())))
+        };
+        Some(Self {
+            config: config.clone(),
+            way,
+            bell: Notify::new(),
+            delivered: AtomicU64::new(0),
+            failed_tries: AtomicU64::new(0),
+            dead: AtomicU64::new(0),
+            failing: Mutex::default(),
+            not_before: Mutex::default(),
+        })
+    }
+
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn way(&self) -> &'static str {
+        match self.way {
+            Way::Webhook(_) => "webhook",
+            Way::Slack(_) => "slack",
+            Way::Sns(_) => "sns",
+        }
+    }
+
+    /// Sends a message once.
+    async fn send(&self, id: &str, stored: &str, about: &str, at: Timestamp) -> Result<(), Undelivered> {
+        let message: Message = serde_json::from_str(stored)
+            .map_err(|_| Undelivered::Never { why: "the message in the outbox cannot be read".into() })?;
+        let body = render::body(&self.config, stored, &message, id);
+        let subject = render::subject(&message);
+        let group = if about.is_empty() { "wavegate" } else { about };
+        self.way.deliver(&Parcel { id, at: at.as_second(), body: &body, subject: &subject, group }).await
+    }
+}
+
+/// What the courier and the channels share.
+#[derive(Debug)]
+struct Shared {
+    channels: Vec<Channel>,
+    source: Option<String>,
+    journal: PathBuf,
+    outbox: Mutex<Outbox>,
+    view: Mutex<DeliveriesView>,
+    trouble: Mutex<Option<String>>,
+    /// The file cannot be used, until the next start.
+    in_memory: AtomicBool,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// Tells people.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    /// None: there is no channel.
+    shared: Option<Arc<Shared>>,
+}
+
+impl Notifier {
+    /// Opens the outbox in the state directory. Where that cannot be used, messages are kept in memory, and `status` says so. To be called
+    /// before anything happens: from here on nothing is missed.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or there is no memory.
+    pub fn open(config: &NotifyConfig, dir: &Path, clock: Clock, metrics: Metrics) -> Result<Self, NotifyError> {
+        if config.channels.is_empty() {
+            return Ok(Self { shared: None });
+        }
+        let journal = dir.join("journal.db");
+        let newest = Journal::open_read_only(&journal)?.newest_seq()?;
+        let (outbox, trouble) = match Outbox::open(&dir.join(FILE), newest) {
+            Ok(outbox) => (outbox, None),
+            Err(error) => (Outbox::in_memory(newest)?, Some(error)),
+        };
+        let shared = Shared {
+            channels: config.channels.iter().filter_map(Channel::new).collect(),
+            source: config.source.clone(),
+            journal,
+            outbox: Mutex::new(outbox),
+            view: Mutex::default(),
+            trouble: Mutex::default(),
+            in_memory: AtomicBool::new(false),
+            clock,
+            metrics,
+        };
+        if let Some(error) = trouble {
+            shared.keep_in_memory(&error);
+        }
+        shared.refresh();
+        Ok(Self { shared: Some(Arc::new(shared)) })
+    }
+
+    /// Starts the courier and a task for each channel. `written` is the position of the newest record.
+    pub fn start(&self, written: watch::Receiver<u64>) {
+        let Some(shared) = &self.shared else { return };
+        tokio::spawn(courier::run(Arc::clone(shared), written));
+        for n in 0..shared.channels.len() {
+            tokio::spawn(channel::run(Arc::clone(shared), n));
+        }
+    }
+
+    /// Where the messages stand. Asks nobody and waits for nothing.
+    pub fn view(&self) -> DeliveriesView {
+        self.shared.as_ref().map(|shared| lock(&shared.view).clone()).unwrap_or_default()
+    }
+
+    /// By channel, what became of its messages since the start.
+    pub fn counts(&self) -> BTreeMap<String, Counts> {
+        let counts = |channel: &Channel| Counts {
+            delivered: channel.delivered.load(Ordering::Relaxed),
+            failed_tries: channel.failed_tries.load(Ordering::Relaxed),
+            dead: channel.dead.load(Ordering::Relaxed),
+        };
+        let channels = self.shared.iter().flat_map(|shared| &shared.channels);
+        channels.map(|channel| (channel.name().to_owned(), counts(channel))).collect()
+    }
+
+    /// Tells every channel, directly and once, that this daemon has stopped: there may be no disk to keep a message on. All at the same
+    /// time, within [`LAST_WORDS`]. That the store is lost, or that there is a defect, is told whatever a channel asks for.
+    pub async fn last_words(&self, error: &Fatal, why: &str) {
+        let Some(shared) = &self.shared else { return };
+        let (kind, next) = last_notice(error);
+        let at = shared.now();
+        let stored = shared.stored(message::plain(kind, last_headline(kind), why, next, at));
+        let id = format!("msg_{}", uuid::Uuid::now_v7().simple());
+        let told = shared.channels.iter().filter(|channel| kind != NoticeKind::Overtaken || channel.config.wants(kind));
+        let sending = told.map(|channel| {
+            let (stored, id) = (&stored, &id);
+            async move {
+                match channel.send(id, stored, "", at).await {
+                    Ok(()) => tracing::info!(channel = channel.name(), "the last words have arrived"),
+                    Err(why) => tracing::error!(channel = channel.name(), %why, "the last words did not arrive"),
+                }
+            }
+        });
+        if tokio::time::timeout(LAST_WORDS, futures_util::future::join_all(sending)).await.is_err() {
+            tracing::error!("not all of the last words arrived in time");
+        }
+    }
+}
+
+/// Why nobody can be told anything.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// What is told follows from the journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// No outbox, not even in memory.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+fn last_notice(error: &Fatal) -> (NoticeKind, &'static str) {
+    match error {
+        Fatal::Journal(JournalError::Overtaken { .. }) => {
+            (NoticeKind::Overtaken, "nothing is lost; find out why this daemon stood still, and end what is left of it")
+        }
+        Fatal::Journal(_) => (
+            NoticeKind::StoreLost,
+            "nothing is watched or reverted until it runs again: see to the disk, then start the daemon; it goes on where it was",
+        ),
+        Fatal::Illegal(_) | Fatal::Livelock => (
+            NoticeKind::Defect,
+            "nothing is watched or reverted until it runs again: start the daemon; if it stops again, keep the journal and report it",
+        ),
+    }
+}
+
+fn last_headline(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Overtaken => "another daemon has taken over, this one has stopped",
+        NoticeKind::StoreLost => "THE DAEMON HAS LOST ITS STORE and has stopped",
+        _ => "THE DAEMON HAS STOPPED by a defect of its own",
+    }
+}
+
+impl Shared {
+    fn now(&self) -> Timestamp {
+        self.clock.now().wall
+    }
+
+    /// The message as it is kept.
+    fn stored(&self, mut message: Message) -> String {
+        message.data.source.clone_from(&self.source);
+        // Text and numbers cannot fail to be written.
+        serde_json::to_string(&message).unwrap_or_default()
+    }
+
+    /// The same message for each channel that wants it. `what` is the same whenever the message is made again.
+    fn letters(&self, message: Message, about: &str, what: &str, but: Option<&str>) -> Vec<NewLetter> {
+        let kind = message.data.kind;
+        let body = self.stored(message);
+        let wanted = self.channels.iter().filter(|c| Some(c.name()) != but && c.config.wants(kind));
+        wanted
+            .map(|channel| NewLetter {
+                channel: channel.name().to_owned(),
+                id: id(channel.name(), kind, what),
+                kind,
+                about: about.to_owned(),
+                body: body.clone(),
+            })
+            .collect()
+    }
+
+    /// Works with the outbox, away from the tasks that wait.
+    async fn with_outbox<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Outbox) -> Result<T, OutboxError> + Send + 'static,
+    ) -> Result<T, OutboxError> {
+        let shared = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&mut lock(&shared.outbox));
+            shared.refresh();
+            done
+        });
+        match done.await {
+            Ok(done) => done,
+            // It panicked, which is on record then, or the process ends.
+            Err(_) => Err(OutboxError::BrokenOff),
+        }
+    }
+
+    /// Shows anew what the outbox holds.
+    fn refresh(&self) {
+        let holds = lock(&self.outbox).holds();
+        let channels = self.channels.iter();
+        let channels = channels.map(|c| (c.name().to_owned(), c.way(), lock(&c.failing).clone())).collect();
+        match holds {
+            Ok(holds) => *lock(&self.view) = DeliveriesView::of(&holds, channels, lock(&self.trouble).clone()),
+            Err(error) => lock(&self.view).trouble = Some(chain(&error)),
+        }
+    }
+
+    /// Something is wrong with the outbox itself: in the log once, and in `status` until it is over.
+    fn report(&self, trouble: String) {
+        let mut known = lock(&self.trouble);
+        if known.as_ref() != Some(&trouble) {
+            tracing::error!(%trouble, "messages to people are in trouble");
+            *known = Some(trouble.clone());
+        }
+        drop(known);
+        lock(&self.view).trouble = Some(trouble);
+    }
+
+    /// Messages go on without a file, and whoever asks is told so.
+    fn keep_in_memory(&self, error: &OutboxError) {
+        self.in_memory.store(true, Ordering::Relaxed);
+        self.report(format!("{}; messages are kept in memory until the next start", chain(error)));
+    }
+
+    /// The outbox works.
+    fn recovered(&self) {
+        if !self.in_memory.load(Ordering::Relaxed) && lock(&self.trouble).take().is_some() {
+            tracing::info!("the trouble with messages to people is over");
+            self.refresh();
+        }
+    }
+
+    fn ring(&self) {
+        self.channels.iter().for_each(|channel| channel.bell.notify_one());
+    }
+}
+
+/// Names a message towards one receiver.
+fn id(channel: &str, kind: NoticeKind, what: &str) -> String {
+    let digest = Digest::of_bytes(format!("{channel}\n{kind}\n{what}").as_bytes());
+    format!("msg_{}", digest.as_str().get(..32).unwrap_or_default())
+}
+
+/// What follows from a record, named so that no other record of any daemon has the same name.
+fn of_record(seq: Seq, at: Timestamp, about: &str) -> String {
+    format!("{seq}\n{at}\n{about}")
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |cause| cause.source()).map(ToString::to_string);
+    causes.collect::<Vec<_>>().join(": ")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
