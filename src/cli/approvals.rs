@@ -4,12 +4,12 @@ use super::args::{ApproveArgs, Common, ExplainArgs, RejectArgs, RevokeArgs, Show
 use super::call::{ask_once, odd, print_json};
 use super::draw::{self, say::say};
 use super::exit::Exit;
+use super::orders::order;
 use crate::api::admission::{AdmissionView, Explanation, RequestView};
 use crate::api::reasons::ReasonView;
-use crate::api::service::{Request, Response, Says};
+use crate::api::verbs::{Request, Response, Says};
 use crate::api::view::RolloutView;
 use crate::api::words::{number, plain};
-use crate::config;
 use crate::model::class::Reversibility;
 use crate::model::decision::Decision;
 
@@ -51,36 +51,28 @@ pub fn explain(common: &Common, args: &ExplainArgs) -> Exit {
 pub fn approve(common: &Common, args: &ApproveArgs) -> Exit {
     let says =
         Says::Approve { digest: args.digest.clone(), through: args.through.clone(), confirm: args.confirm.clone() };
-    answer(common, &args.rollout, args.by.as_ref(), says, "approved; `wavegate explain` says what is still wanting")
+    answer(common, "approve", &args.rollout, says, "approved; `wavegate explain` says what is still wanting")
 }
 
 /// `wavegate revoke`
 pub fn revoke(common: &Common, args: &RevokeArgs) -> Exit {
-    answer(common, &args.rollout, args.by.as_ref(), Says::Revoke {}, "taken back: the approval does not count any more")
+    answer(common, "revoke", &args.rollout, Says::Revoke {}, "taken back: the approval does not count any more")
 }
 
 /// `wavegate reject`
 pub fn reject(common: &Common, args: &RejectArgs) -> Exit {
     let says = Says::Reject { reason: args.reason.clone() };
-    answer(common, &args.rollout, args.by.as_ref(), says, "rejected: it does not happen; what was touched goes back")
+    answer(common, "reject", &args.rollout, says, "rejected: it does not happen; what was touched goes back")
 }
 
 /// `wavegate sign-off`
 pub fn sign_off(common: &Common, args: &SignOffArgs) -> Exit {
     let says = Says::SignOff { environment: args.environment.clone() };
-    answer(common, &args.rollout, args.by.as_ref(), says, "signed off: the next environment may start")
+    answer(common, "sign-off", &args.rollout, says, "signed off: the next environment may start")
 }
 
-fn answer(common: &Common, rollout: &str, by: Option<&String>, says: Says, said: &str) -> Exit {
-    let by = by.cloned().unwrap_or_else(config::user);
-    match ask_once(common, &Request::Answer { rollout: rollout.into(), by, says }) {
-        Ok(Response::Done) => {
-            say(said);
-            Exit::Success
-        }
-        Ok(other) => odd(&other),
-        Err(exit) => exit,
-    }
+fn answer(common: &Common, did: &str, rollout: &str, says: Says, said: &str) -> Exit {
+    order(common, &Request::Answer { rollout: rollout.into(), says }, did, rollout, said)
 }
 
 /// What an approver reads before they say yes: the scope first, the agent's own words last, marked as such.

@@ -1,10 +1,14 @@
 //! The command line's shape, for `clap`. Its words are `--help`: they are written for an SRE at three in the morning.
 
 mod judge;
+mod token;
 
 pub use judge::{BacktestArgs, Format, JudgeArgs, Showing};
+pub use token::{TokenCommand, TokenCreateArgs, TokenListArgs, TokenRevokeArgs};
 
+use crate::model::document::fields::parse_duration;
 use crate::model::halt::{KillMode, KillScope};
+use crate::model::time::Millis;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -29,6 +33,28 @@ pub struct Common {
     /// Where the daemon keeps its journal and its socket [default: $WAVEGATE_STATE_DIR, else the user's state directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Ask the daemon behind this HTTP door instead, as https://HOST:PORT; http:// on this machine only [default: $WAVEGATE_SERVER]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "state_dir")]
+    pub server: Option<String>,
+    /// The file with your token, readable by you alone [default: $WAVEGATE_TOKEN holds it, or $WAVEGATE_TOKEN_FILE names the file]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// PEM of the authority of the server's certificate [default: $WAVEGATE_CA, else the system's authorities]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// PEM of your client certificate, where the server knows people by it
+    #[arg(long, global = true, value_name = "FILE", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// PEM of its private key
+    #[arg(long, global = true, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+    /// Print JSON, errors too (docs/cli-json.md)
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+fn duration(text: &str) -> Result<Millis, String> {
+    parse_duration(text).ok_or_else(|| "write a time with its unit, as `10m` or `2h`".to_owned())
 }
 
 /// The commands.
@@ -46,8 +72,12 @@ pub enum Command {
     Plan(PlanArgs),
     /// Hand a change set to the daemon
     Propose(ProposeArgs),
+    /// Have the daemon look what a change set would do; changes no resource
+    Preview(PreviewArgs),
     /// Show how rollouts stand
     Status(StatusArgs),
+    /// List rollouts, newest first
+    Rollouts(RolloutsArgs),
     /// Follow a rollout live
     Watch(WatchArgs),
     /// Hold a rollout: nothing new starts, what is in flight goes to its end
@@ -56,6 +86,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Take a rollout back, last wave first
     Revert(OrderArgs),
+    /// Take back what you proposed: what it touched goes back
+    Withdraw(OrderArgs),
     /// Show what people are asked: scope, reasons, who can agree, and the command that does
     Approvals(ShowArgs),
     /// Agree to exactly what a digest covers
@@ -70,6 +102,11 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Stop: everything, or one environment, region, cell, pipeline, agent or rollout
     Kill(KillArgs),
+    /// Try every kill, by every door, in the running daemon: over an embedded world, or a sandbox
+    Drill(DrillArgs),
+    /// Serve the Model Context Protocol on standard input and output, for one agent with its own token
+    #[command(after_help = MCP_HELP)]
+    Mcp,
     /// Read a journal from its first record to its last: verify it, and tell what happened; needs no daemon
     Replay(ReplayArgs),
     /// Replay recorded metrics through a pipeline's gate: would it have caught it, and when?
@@ -79,8 +116,40 @@ pub enum Command {
     /// Policies in Cedar: test them with examples, prove what they hold back, print what they can ask
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Tokens: who comes in by HTTP and MCP; make, list, revoke them, with or without a daemon
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// On the daemon's machine: show messages to people that did not arrive; have them tried again, or forget them
+    Deliveries(DeliveriesArgs),
+    /// List the daemon's pipelines, or show one
+    Pipelines(PipelinesArgs),
+    /// Print the record, oldest first
+    Audit(AuditArgs),
+    /// Say who the daemon takes you for, and what you may do
+    Me,
     /// Print the versions of this program and of the daemon
     Version,
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one page a command
+    Man(ManArgs),
+}
+
+/// `deliveries`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct DeliveriesArgs {
+    /// Try them again, for another day
+    #[arg(long, conflicts_with = "forget")]
+    pub retry: bool,
+    /// Forget them: whoever should have been told knows
+    #[arg(long)]
+    pub forget: bool,
+    /// Only of this channel
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `policy`
@@ -98,6 +167,9 @@ pub enum PolicyCommand {
 
 const POLICY_HELP: &str = "Exit codes: 0 as expected, or proven · 1 the solver failed or gave up · 2 a file is wrong · \
 3 not as expected, or let through";
+
+const MCP_HELP: &str = "The token comes from $WAVEGATE_TOKEN_FILE or $WAVEGATE_TOKEN, and must be an agent's or a service's: an agent \
+does not act as the person who started it. `wavegate token create NAME --kind agent --party P --role proposer` makes one.";
 
 /// `policy test`
 #[derive(Clone, Debug, ClapArgs)]
@@ -144,9 +216,36 @@ pub struct ServeArgs {
     /// The folder of pipelines
     #[arg(long, default_value = "pipelines", value_name = "DIR")]
     pub pipelines: PathBuf,
+    /// The daemon's own configuration: HTTP, identities, notifications [default: none of them]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// An embedded world instead of AWS, with every stack of the pipelines' cells in it: to try the doors, and for tests. It is gone when
+    /// the daemon ends
+    #[arg(long)]
+    pub embedded: bool,
+    /// End when the standard input does: for a daemon that another process starts
+    #[arg(long, hide = true)]
+    pub end_with_stdin: bool,
     /// Log as JSON lines
     #[arg(long)]
     pub log_json: bool,
+}
+
+/// `drill`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct DrillArgs {
+    /// Drill on the cells of this pipeline, all of them in an environment named `sandbox`, instead of the embedded ones
+    #[arg(long, value_name = "PIPELINE", requires = "change_set", conflicts_with = "list")]
+    pub sandbox: Option<String>,
+    /// A change for the sandbox that takes a while and needs nobody's approval
+    #[arg(long, value_name = "FILE", requires = "sandbox")]
+    pub change_set: Option<PathBuf>,
+    /// Show the drills on record, newest first, and hold none
+    #[arg(long)]
+    pub list: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `check`
@@ -191,12 +290,12 @@ pub struct ProposeArgs {
     /// Follow it to its end; the exit code says how it ended
     #[arg(long)]
     pub wait: bool,
-    /// Print JSON
+    /// With --wait: give up when the daemon has been away for so long, as 10m [default: wait for it]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub give_up_after: Option<Millis>,
+    /// Print JSON; with --wait each event, too, and at last the rollout
     #[arg(long)]
     pub json: bool,
-    /// In whose name [default: the local user]
-    #[arg(long = "as", value_name = "NAME")]
-    pub by: Option<String>,
 }
 
 /// `status`
@@ -214,16 +313,74 @@ pub struct StatusArgs {
 pub struct WatchArgs {
     /// Which rollout [default: the newest]
     pub rollout: Option<String>,
+    /// Give up when the daemon has been away for so long, as 10m [default: wait for it]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub give_up_after: Option<Millis>,
+    /// Print each event as a JSON line, and at last the rollout
+    #[arg(long)]
+    pub json: bool,
 }
 
-/// `pause`, `revert`
+/// `preview`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct PreviewArgs {
+    /// The change set, YAML or JSON
+    #[arg(value_name = "CHANGE_SET")]
+    pub change_set: PathBuf,
+}
+
+/// `rollouts`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct RolloutsArgs {
+    /// Only those that have not ended
+    #[arg(long, conflicts_with = "ended")]
+    pub open: bool,
+    /// Only those that have ended
+    #[arg(long)]
+    pub ended: bool,
+}
+
+/// `pipelines`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct PipelinesArgs {
+    /// Only this one, in full
+    pub name: Option<String>,
+}
+
+/// `audit`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct AuditArgs {
+    /// Only what comes after this position
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub after: u64,
+    /// Go on with what happens
+    #[arg(long)]
+    pub follow: bool,
+    /// With --follow: give up when the daemon has been away for so long, as 10m [default: wait for it]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub give_up_after: Option<Millis>,
+}
+
+/// `completions`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct CompletionsArgs {
+    /// Of which shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ManArgs {
+    /// Write a page for each command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `pause`, `revert`, `withdraw`
 #[derive(Clone, Debug, ClapArgs)]
 pub struct OrderArgs {
     /// Which rollout
     pub rollout: String,
-    /// In whose name [default: the local user]
-    #[arg(long = "as", value_name = "NAME")]
-    pub by: Option<String>,
 }
 
 /// `approvals`
@@ -248,9 +405,6 @@ pub struct ApproveArgs {
     /// What a destructive change does, repeated: "replaces 1 database"
     #[arg(long, value_name = "WORDS")]
     pub confirm: Option<String>,
-    /// In whose name [default: the local user]
-    #[arg(long = "as", value_name = "NAME")]
-    pub by: Option<String>,
 }
 
 /// `revoke`
@@ -258,9 +412,6 @@ pub struct ApproveArgs {
 pub struct RevokeArgs {
     /// Which rollout
     pub rollout: String,
-    /// In whose name [default: the local user]
-    #[arg(long = "as", value_name = "NAME")]
-    pub by: Option<String>,
 }
 
 /// `reject`
@@ -271,9 +422,6 @@ pub struct RejectArgs {
     /// Why: the agent is told, and the record keeps it
     #[arg(long, value_name = "WORDS")]
     pub reason: String,
-    /// In whose name [default: the local user]
-    #[arg(long = "as", value_name = "NAME")]
-    pub by: Option<String>,
 }
 
 /// `sign-off`
@@ -284,9 +432,6 @@ pub struct SignOffArgs {
     /// Which environment is as it should be
     #[arg(long, value_name = "NAME")]
     pub environment: String,
-    /// In whose name [default: the local user]
-    #[arg(long = "as", value_name = "NAME")]
-    pub by: Option<String>,
 }
 
 /// `explain`
@@ -305,15 +450,9 @@ pub struct ResumeArgs {
     /// Which held rollout
     #[arg(required_unless_present = "lift")]
     pub rollout: Option<String>,
-    /// Lift this kill instead; needs two people
-    #[arg(long, value_name = "KILL", requires = "second", conflicts_with = "rollout")]
+    /// Lift this kill instead: two people do, each with this command, within an hour
+    #[arg(long, value_name = "KILL", conflicts_with = "rollout")]
     pub lift: Option<String>,
-    /// In whose name [default: the local user]
-    #[arg(long = "as", value_name = "NAME")]
-    pub by: Option<String>,
-    /// The second person, for lifting a kill
-    #[arg(long = "and", value_name = "NAME")]
-    pub second: Option<String>,
 }
 
 /// `replay`
@@ -344,9 +483,6 @@ pub struct KillArgs {
     /// Why, for the record
     #[arg(long, default_value = "")]
     pub reason: String,
-    /// In whose name [default: the local user]
-    #[arg(long = "as", value_name = "NAME")]
-    pub by: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -290,7 +290,7 @@ fn reasons(view: &RolloutView, paint: Paint) -> Vec<String> {
         // On its way back nothing is asked of a person: a kill does not stop a revert.
         if view.phase != "reverting" {
             lines.push(next(&format!(
-                "`wavegate revert {}` takes it back; to go on, two people: `wavegate resume --lift {} --as A --and B`",
+                "`wavegate revert {}` takes it back; to go on, two people, each: `wavegate resume --lift {}`",
                 view.rollout,
                 one_line(kill)
             )));

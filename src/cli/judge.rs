@@ -91,6 +91,7 @@ pub fn note<'a>(notes: impl Iterator<Item = &'a String>) {
 /// JSON, unless a person looks at a terminal or has asked for a table.
 pub fn is_json(format: Option<Format>) -> bool {
     match format {
+        _ if super::complain::is_json() => true,
         Some(format) => format == Format::Json,
         None => !std::io::stdout().is_terminal(),
     }

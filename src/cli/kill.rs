@@ -1,91 +1,110 @@
 //! `kill`: stop. Works without a daemon too: the order is then left in the kill file, which is in force before a daemon's first
-//! effect.
+//! effect. With a server elsewhere there is no such file: the command says loudly that nothing was stopped, and where else one can.
 
 use super::args::{Common, KillArgs};
-use super::call::{complain, failed, odd, runtime, state_dir};
+use super::call::{failed, odd, place, print_json, runtime, taken, try_connect};
+use super::complain::{complain, is_json, note};
+use super::draw::say::say;
 use super::exit::Exit;
-use crate::api::service::{Request, Response};
-use crate::api::socket::{CallError, Client};
+use crate::api::client::{CallError, Place};
+use crate::api::code::Code;
+use crate::api::verbs::{Request, Response};
 use crate::api::view::KillView;
-use crate::config;
 use crate::daemon::kill_file;
 use std::path::Path;
 
 /// `wavegate kill`
 pub fn run(common: &Common, args: &KillArgs) -> Exit {
-    let dir = match state_dir(common) {
-        Ok(dir) => dir,
+    let place = match place(common) {
+        Ok(place) => place,
         Err(exit) => return exit,
     };
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(exit) => return exit,
     };
-    let by = args.by.clone().unwrap_or_else(config::user);
-    let request = Request::Kill { scope: args.scope.clone(), mode: args.mode, reason: args.reason.clone(), by };
-    let answer = runtime.block_on(async { Client::connect(&dir).await?.call(&request).await });
-    match answer {
-        Ok(Response::Killed(view)) => report(&view, args.json),
-        Ok(Response::Refused { message } | Response::BadInput { message }) => {
-            complain(&message);
-            by_file(&dir, args)
+    let request = Request::Kill { scope: args.scope.clone(), mode: args.mode, reason: args.reason.clone() };
+    let answer = runtime.block_on(async { try_connect(common, &place).await?.call(&request).await });
+    match (answer, &place) {
+        (Ok(Response::Killed(view)), _) => report(&view),
+        (answer, Place::Server(address)) => not_taken(answer, address, args),
+        // The daemon works, and knows the caller: what they may not do they may not do by its file either.
+        (Ok(Response::Refused { code: code @ Code::Forbidden, message }), Place::StateDir(_)) => {
+            taken(Response::Refused { code, message }).map_or_else(|exit| exit, |_| Exit::Failed)
         }
-        Ok(other) => {
-            odd(&other);
-            by_file(&dir, args)
-        }
-        Err(error @ (CallError::Unreachable { .. } | CallError::NoAnswer { .. })) => {
-            failed(&error);
-            by_file(&dir, args)
+        (answer, Place::StateDir(dir)) => {
+            explain(answer);
+            by_file(dir, args)
         }
     }
 }
 
-fn report(view: &KillView, json: bool) -> Exit {
-    if json {
-        println!("{}", serde_json::to_string(view).unwrap_or_default());
+fn explain(answer: Result<Response, CallError>) -> Exit {
+    match answer.map(taken) {
+        Ok(Ok(other)) => odd(&other),
+        Ok(Err(exit)) => exit,
+        Err(error) => failed(&error),
+    }
+}
+
+/// The server is elsewhere: no file that this command could leave would be heeded there.
+fn not_taken(answer: Result<Response, CallError>, address: &str, args: &KillArgs) -> Exit {
+    let refused = matches!(&answer, Ok(Response::Refused { code: Code::Forbidden, .. } | Response::BadInput { .. }));
+    let unknown = matches!(&answer, Err(CallError::NoAnswer { .. }));
+    let exit = explain(answer);
+    if refused {
+        complain("NOTHING WAS STOPPED");
+        return exit;
+    }
+    let first = match unknown {
+        true => format!("IT IS NOT KNOWN WHETHER ANYTHING WAS STOPPED: `{address}` gave no answer to the kill"),
+        false => format!("NOTHING WAS STOPPED: `{address}` did not take the kill"),
+    };
+    complain(&format!(
+        "{first}. The other doors, on the daemon's own machine:\n  \
+         wavegate kill --scope {} --mode {}          (by its socket, and without a daemon by its kill file)\n  \
+         echo {} > STATE_DIR/KILL                     (heeded within a second, and at the daemon's start)\n  \
+         kill -USR1 PID  or  kill -USR2 PID           (USR1 pauses everything, USR2 halts everything)",
+        args.scope, args.mode, args.mode
+    ));
+    Exit::Unreachable
+}
+
+fn report(view: &KillView) -> Exit {
+    if is_json() {
+        print_json(view);
     } else {
-        println!(
-            "{}",
-            match view.covers.len() {
-                0 => "it covers NO rollout that is open now; is the scope spelled right? It holds for those to come"
-                    .to_owned(),
-                n => format!("it covers {n} open rollout(s)"),
-            }
-        );
+        say(&match view.covers.len() {
+            0 => "it covers NO rollout that is open now; is the scope spelled right? It holds for those to come"
+                .to_owned(),
+            n => format!("it covers {n} open rollout(s)"),
+        });
+        let KillView { kill, scope, mode, state, .. } = view;
         match view.pending.len() {
-            0 => println!(
-                "{}: {} ({}) is {}: no forward call can start any more",
-                view.kill, view.scope, view.mode, view.state
-            ),
+            0 => say(&format!("{kill}: {scope} ({mode}) is {state}: no forward call can start any more")),
             n => {
-                println!(
-                    "{}: {} ({}) is in force and still PENDING for {n} target(s):",
-                    view.kill, view.scope, view.mode
-                );
-                view.pending.iter().for_each(|target| println!("  {target}"));
-                println!("`wavegate status` tells when it is acknowledged");
+                say(&format!("{kill}: {scope} ({mode}) is in force and still PENDING for {n} target(s):"));
+                view.pending.iter().for_each(|target| say(&format!("  {target}")));
+                say("`wavegate status` tells when it is acknowledged");
             }
         }
-        println!("lift it: wavegate resume --lift {} --as ALICE --and BOB", view.kill);
+        say(&format!("lift it, each of two people: wavegate resume --lift {kill}"));
     }
-    if view.state == "acknowledged" { Exit::Success } else { Exit::Killed }
+    if matches!(view.state.as_str(), "acknowledged" | "over") { Exit::Success } else { Exit::Killed }
 }
 
 /// The door that works when everything else is down.
 fn by_file(dir: &Path, args: &KillArgs) -> Exit {
     match kill_file::write(dir, args.mode, &args.scope, &args.reason) {
         Ok(file) => {
-            eprintln!(
+            note(&format!(
                 "left the kill file `{}`: a daemon there heeds it within a second, and at its start before anything else",
                 file.display()
-            );
-            eprintln!("remove the file before the kill is lifted");
-            if args.json {
-                println!(
-                    "{{\"kill\":null,\"state\":\"pending\",\"pending\":[],\"file\":{:?}}}",
-                    file.display().to_string()
-                );
+            ));
+            note("remove the file before the kill is lifted");
+            if is_json() {
+                let file = file.display().to_string();
+                print_json(&serde_json::json!({ "kill": null, "state": "pending", "pending": [], "file": file }));
             }
         }
         Err(error) => complain(&format!(

@@ -6,7 +6,8 @@ mod prove;
 mod test;
 
 use super::args::{PolicyCommand, ProveArgs};
-use super::call::complain;
+use super::call::{complain, print_json};
+use super::complain::is_json;
 use super::draw::say;
 use super::exit::Exit;
 use super::files;
@@ -23,6 +24,7 @@ pub fn run(command: &PolicyCommand) -> Exit {
     match command {
         PolicyCommand::Test(args) => test::run(args),
         PolicyCommand::Prove(args) => prove(args),
+        PolicyCommand::Schema if is_json() => print_json(&serde_json::json!({ "schema": schema::text() })),
         PolicyCommand::Schema => {
             schema::text().lines().for_each(say::say);
             Exit::Success
@@ -60,6 +62,7 @@ fn load(path: &Path) -> Result<PolicyFile, Exit> {
 /// Every fault, in its place.
 fn report(faults: &Diagnostics) {
     match std::io::stderr().is_terminal() && !config::no_color() {
+        _ if is_json() => complain(&faults.to_string()),
         true => eprintln!("{}\n", faults.coloured()),
         false => eprintln!("{faults}\n"),
     }

@@ -1,26 +1,24 @@
 //! `propose`: hand a change set to the daemon, and follow it if asked.
 
 use super::args::{Common, ProposeArgs};
-use super::call::{ask, complain, connect, odd, runtime};
+use super::call::{ask, complain, connect, odd, runtime, show_json};
+use super::draw::say;
 use super::exit::Exit;
-use super::{files, watch};
-use crate::api::service::{Request, Response};
-use crate::config;
+use super::files;
+use super::watch::{self, Watcher};
+use crate::api::verbs::{Request, Response, Submission};
 use crate::model::change_set;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// `wavegate propose`
 pub fn run(common: &Common, args: &ProposeArgs) -> Exit {
-    let (text, templates) = match gather(&args.change_set) {
-        Ok(gathered) => gathered,
-        Err(message) => {
-            complain(&message);
-            return Exit::BadUsage;
-        }
+    let submission = match submission(&args.change_set) {
+        Ok(submission) => submission,
+        Err(exit) => return exit,
     };
-    let by = args.by.clone().unwrap_or_else(config::user);
-    let request = Request::Propose { file: args.change_set.display().to_string(), text, templates, by };
+    let request = Request::Propose { submission };
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(exit) => return exit,
@@ -28,18 +26,35 @@ pub fn run(common: &Common, args: &ProposeArgs) -> Exit {
     let done = runtime.block_on(async {
         let mut client = connect(common).await?;
         match ask(&mut client, &request).await? {
-            Response::Proposed { rollout } => {
-                if args.json {
-                    println!("{}", serde_json::json!({ "rollout": rollout }));
-                } else {
-                    println!("{rollout}");
+            Response::Proposed { rollout, again } => {
+                match args.json {
+                    true => show_json(&serde_json::json!({ "rollout": rollout, "again": again })),
+                    false => say::say(rollout.as_str()),
                 }
-                if args.wait { watch::follow(&mut client, &rollout, args.json).await } else { Ok(Exit::Success) }
+                if !args.wait {
+                    return Ok(Exit::Success);
+                }
+                let patience = args.give_up_after.map(|span| Duration::from_millis(span.0));
+                watch::follow(Watcher::new(common, client, rollout, patience), args.json).await
             }
             other => Err(odd(&other)),
         }
     });
     done.unwrap_or_else(|exit| exit)
+}
+
+/// A change set as it is handed in.
+///
+/// # Errors
+/// [`Exit::BadUsage`], explained.
+pub fn submission(path: &Path) -> Result<Submission, Exit> {
+    match gather(path) {
+        Ok((text, templates)) => Ok(Submission { file: path.display().to_string(), text, templates }),
+        Err(message) => {
+            complain(&message);
+            Err(Exit::BadUsage)
+        }
+    }
 }
 
 /// A change set's text, and the template files that it names (read beside it), by path.

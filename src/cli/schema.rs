@@ -1,6 +1,7 @@
 //! `schema`: JSON Schema for editors.
 
 use super::args::SchemaArgs;
+use super::draw::say::say;
 use super::exit::Exit;
 use crate::model::{change_set, pipeline};
 
@@ -10,6 +11,6 @@ pub fn run(args: &SchemaArgs) -> Exit {
         "change-set" => change_set::read::json_schema(),
         _ => pipeline::yaml::json_schema(),
     };
-    println!("{schema:#}");
+    say(&format!("{schema:#}"));
     Exit::Success
 }

@@ -1,28 +1,38 @@
 //! `serve`: the daemon, in the foreground.
 
+mod embedded;
+mod files;
+mod http_door;
+mod open;
+mod signals;
+
+pub use files::{chain, find_pipeline, new_rollout_id};
+
 use super::args::{Common, ServeArgs};
-use super::call::{complain, runtime, state_dir};
+use super::call::{complain, state_dir};
+use super::draw::say;
 use super::exit::Exit;
-use super::files;
-use crate::api::service::{Service, Surroundings};
-use crate::api::socket;
+use crate::api::drill;
+use crate::api::metrics::Metrics;
+use crate::api::notify::Notifier;
 use crate::cloud::aws::{Aws, AwsOptions};
 use crate::cloud::prometheus::{Prometheus, PrometheusOptions};
 use crate::config;
 use crate::daemon::clock::Clock;
 use crate::daemon::core::Core;
 use crate::daemon::driver::{Driver, Orders};
+use crate::daemon::perform::Perform;
+use crate::daemon::split::{DrillWorld, Split};
 use crate::daemon::{kill_file, leader};
-use crate::engine::decide::Input;
-use crate::engine::policy::Policies;
 use crate::journal::JournalError;
-use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
-use crate::model::ids::{KillId, RolloutId};
-use crate::model::pipeline::{self, Pipeline};
-use crate::model::price_book::read::is_price_book;
+use crate::model::ids::Epoch;
+use crate::model::time::Now;
+use files::{all_pipelines, new_kill_id, wall};
+use open::{open_doors, rate_rule, ready};
+use signals::KillSignals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
@@ -33,13 +43,18 @@ pub fn run(common: &Common, args: &ServeArgs) -> Exit {
         Ok(dir) => dir,
         Err(exit) => return exit,
     };
-    match runtime() {
-        Ok(runtime) => runtime.block_on(serve(&dir, &args.pipelines)),
-        Err(exit) => exit,
+    raise_file_limit();
+    // The loop has this thread; doors, followers and messages have others, and cannot hold it up.
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(serve(&dir, args)),
+        Err(error) => {
+            complain(&format!("the system gives no event queue: {error}"));
+            Exit::Failed
+        }
     }
 }
 
-fn log_to_stderr(json: bool) {
+pub(in crate::cli) fn log_to_stderr(json: bool) {
     let filter = config::log_filter().unwrap_or_else(|| "wavegate=info,warn".into());
     let filter = tracing_subscriber::EnvFilter::new(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
@@ -48,9 +63,19 @@ fn log_to_stderr(json: bool) {
     let _ = tracing_subscriber::registry().with(filter).with(lines.with_filter(filter_fn(may_be_logged))).try_init();
 }
 
-/// INVARIANT: S20. Below `info` the libraries write down whole answers of the provider, property values and all.
+/// INVARIANT: S20. Below `info` the libraries write down whole answers of the provider, property values and all; the one for agents
+/// writes down what clients say, line by line.
 fn may_be_logged(what: &tracing::Metadata<'_>) -> bool {
-    *what.level() <= tracing::Level::INFO || what.target().starts_with("wavegate")
+    let most = if what.target().starts_with("rmcp") { tracing::Level::ERROR } else { tracing::Level::INFO };
+    *what.level() <= most || what.target().starts_with("wavegate")
+}
+
+/// Each follower is an open file, and the usual limit is 1,024: as many as the system allows. A system that says no is asked no more.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
 }
 
 /// AWS by the SDK's own settings, and Prometheus servers with the token that the environment names.
@@ -59,7 +84,15 @@ pub(in crate::cli) async fn world() -> Aws {
     Aws::new(AwsOptions::default()).await.with_prometheus(Prometheus::new(options))
 }
 
-async fn serve(dir: &Path, pipelines: &Path) -> Exit {
+async fn serve(dir: &Path, args: &ServeArgs) -> Exit {
+    let signals = match KillSignals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("signals cannot be listened to: {error}"));
+            return Exit::Failed;
+        }
+    };
+    let pipelines = &args.pipelines;
     if !pipelines.is_dir() {
         complain(&format!(
             "the folder of pipelines `{}` does not exist; name it with `--pipelines`",
@@ -67,6 +100,13 @@ async fn serve(dir: &Path, pipelines: &Path) -> Exit {
         ));
         return Exit::BadUsage;
     }
+    let config = match args.config.as_deref().map(config::file::read).transpose() {
+        Ok(config) => config.unwrap_or_default(),
+        Err(error) => {
+            complain(&chain(&error));
+            return Exit::BadUsage;
+        }
+    };
     let lead = match leader::take(dir).await {
         Ok(lead) => lead,
         Err(error) => {
@@ -82,165 +122,90 @@ async fn serve(dir: &Path, pipelines: &Path) -> Exit {
     let epoch = lead.journal.epoch();
     let kill = kill_file::path(dir);
     let core = match Core::new(lead.journal, &lead.holder, Some(kill.clone()), clock.now()) {
-        Ok(core) => core,
+        Ok(core) => core.with_rate(rate_rule(&config.watch.change_rate)),
         Err(error) => {
             complain(&chain(&error));
             return Exit::Failed;
         }
     };
-    let world = Arc::new(world().await);
-    let (driver, orders) = Driver::new(core, world, clock, Some(kill.clone()));
-    match open_doors(dir, pipelines, kill, orders) {
-        Ok(()) => {}
-        Err(error) => {
-            complain(&format!("the doors in `{}` cannot be opened: {error}", dir.display()));
+    let drills = match drill::pipeline() {
+        Ok(pipeline) => DrillWorld::new(pipeline.cells, drill::release_1(), clock.now().wall),
+        Err(faults) => {
+            complain(&faults);
             return Exit::Failed;
         }
+    };
+    let place =
+        Place { dir, pipelines, kill: kill.clone(), config, epoch, drills: drills.clone(), stdin: args.end_with_stdin };
+    if args.embedded {
+        match embedded::world(pipelines, clock.now().wall) {
+            Ok(world) => {
+                run_over(Driver::new(core, Arc::new(Split::new(world, drills)), clock, Some(kill)), signals, place)
+                    .await
+            }
+            Err(message) => {
+                complain(&message);
+                Exit::BadUsage
+            }
+        }
+    } else {
+        run_over(Driver::new(core, Arc::new(Split::new(world().await, drills)), clock, Some(kill)), signals, place)
+            .await
     }
-    println!("wavegate: ready, epoch {epoch}, socket {}", socket::path(dir).display());
-    match driver.run(&mut |core, _| drop(core.take_fresh())).await {
+}
+
+/// What the daemon runs with, beside its world.
+struct Place<'a> {
+    dir: &'a Path,
+    pipelines: &'a Path,
+    kill: PathBuf,
+    config: config::file::DaemonConfig,
+    epoch: Epoch,
+    drills: DrillWorld,
+    stdin: bool,
+}
+
+async fn run_over<W: Perform>((driver, orders): (Driver<W>, Orders), signals: KillSignals, place: Place<'_>) -> Exit {
+    let (written, newest) = watch::channel(driver.seq().0);
+    let metrics = Metrics::default();
+    let notifier = match Notifier::open(&place.config.notify, place.dir, Clock::system(), metrics.clone()) {
+        Ok(notifier) => notifier,
+        Err(error) => {
+            complain(&chain(&error));
+            return Exit::Failed;
+        }
+    };
+    notifier.start(newest.clone());
+    let http = match open_doors(&place, orders, signals, newest, notifier.clone(), metrics.clone()).await {
+        Ok(http) => http,
+        Err(error) => {
+            complain(&format!("the doors in `{}` cannot be opened: {error}", place.dir.display()));
+            return Exit::Failed;
+        }
+    };
+    say::say(&ready(&place, http.as_ref()));
+    let mut observe = |core: &mut Core, now: Now| {
+        drop(core.take_fresh());
+        metrics.turned(now.wall);
+        written.send_if_modified(|known| {
+            let newer = *known != core.seq().0;
+            *known = core.seq().0;
+            newer
+        });
+    };
+    let ended = driver.run(&mut observe).await;
+    // The streams of events end with the last record.
+    drop(written);
+    if let Some(http) = http {
+        http.close().await;
+    }
+    match ended {
         Ok(()) => Exit::Success,
         Err(error) => {
-            complain(&format!(
-                "{}; the daemon stops, and goes on where it was when it is started again",
-                chain(&error)
-            ));
+            let why = chain(&error);
+            complain(&format!("{why}; the daemon stops, and goes on where it was when it is started again"));
+            notifier.last_words(&error, &why).await;
             Exit::Failed
         }
     }
-}
-
-fn open_doors(dir: &Path, pipelines: &Path, kill_file: PathBuf, orders: Orders) -> std::io::Result<()> {
-    listen_for_signals(&orders)?;
-    let listener = socket::listen(dir)?;
-    let service = Service::new(orders, Files { pipelines: pipelines.to_owned(), kill_file });
-    tokio::spawn(socket::serve(listener, Arc::new(service)));
-    Ok(())
-}
-
-/// SIGUSR1 pauses everything, SIGUSR2 halts everything; SIGTERM and SIGINT stop the daemon (and no rollout: the next one goes on).
-fn listen_for_signals(orders: &Orders) -> std::io::Result<()> {
-    for (kind, mode) in [(SignalKind::user_defined1(), KillMode::Pause), (SignalKind::user_defined2(), KillMode::Halt)]
-    {
-        let mut signals = signal(kind)?;
-        let orders = orders.clone();
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                let kill = Kill {
-                    id: new_kill_id(),
-                    scope: KillScope::All,
-                    mode,
-                    by: "signal".into(),
-                    door: KillDoor::Signal,
-                    at: wall(),
-                    reason: format!("signal {}", kind.as_raw_value()),
-                };
-                // A loop that has ended issues nothing: the kill holds.
-                let _ = orders.input(Input::Kill(kill)).await;
-            }
-        });
-    }
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signals = signal(kind)?;
-        let orders = orders.clone();
-        tokio::spawn(async move {
-            if signals.recv().await.is_some() {
-                orders.stop().await;
-            }
-        });
-    }
-    Ok(())
-}
-
-/// The files around a daemon.
-struct Files {
-    pipelines: PathBuf,
-    kill_file: PathBuf,
-}
-
-impl Surroundings for Files {
-    fn pipeline(&self, name: &str) -> Result<Pipeline, String> {
-        find_pipeline(&self.pipelines, name)
-    }
-    fn rollout_id(&self) -> RolloutId {
-        new_rollout_id()
-    }
-    fn kill_id(&self) -> KillId {
-        new_kill_id()
-    }
-    fn wall(&self) -> jiff::Timestamp {
-        wall()
-    }
-    fn kill_file(&self) -> Option<PathBuf> {
-        // One that cannot be looked for may be there.
-        self.kill_file.try_exists().unwrap_or(true).then(|| self.kill_file.clone())
-    }
-}
-
-/// The pipeline of that name among the files of a folder. A file that does not check is passed over unless it is the one that was
-/// looked for, by its file name or by the `name` in it.
-///
-/// # Errors
-/// Words for people.
-pub fn find_pipeline(folder: &Path, name: &str) -> Result<Pipeline, String> {
-    let files = files::pipelines_in(folder).map_err(|e| e.to_string())?;
-    let mut known = Vec::new();
-    let mut broken = Vec::new();
-    for file in files {
-        let shown = file.display().to_string();
-        let bytes = files::read_bounded(&file).map_err(|e| e.to_string())?;
-        if is_price_book(&bytes) {
-            continue;
-        }
-        match pipeline::read::read_with(&shown, &bytes, &files::beside(&file)) {
-            Ok(pipeline) if pipeline.name == name => return with_sound_policies(pipeline),
-            Ok(pipeline) => known.push(format!("`{}`", pipeline.name)),
-            Err(diagnostics) => broken.push((file, diagnostics)),
-        }
-    }
-    let looked_for =
-        broken.iter().find(|(file, _)| file.file_stem().is_some_and(|stem| stem == name)).or(broken.first());
-    match looked_for {
-        Some((_, diagnostics)) => Err(format!("no sound pipeline `{name}` in `{}`:\n{diagnostics}", folder.display())),
-        None => {
-            Err(format!("there is no pipeline `{name}` in `{}`; there are: {}", folder.display(), known.join(", ")))
-        }
-    }
-}
-
-/// A pipeline whose policies nobody can read is no pipeline to go through.
-fn with_sound_policies(pipeline: Pipeline) -> Result<Pipeline, String> {
-    match Policies::compile(&pipeline.safeguards.policies) {
-        Ok(_) => Ok(pipeline),
-        Err(faults) => {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Err(format!("the policies of pipeline `{}` are not sound:\n{}", pipeline.name, faults.join("\n")))
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the edge of the program dates what people do")]
-fn wall() -> jiff::Timestamp {
-    jiff::Timestamp::now()
-}
-
-/// A name for a new rollout: time-ordered, so that the newest one sorts last.
-pub fn new_rollout_id() -> RolloutId {
-    RolloutId::new(format!("r-{}", uuid::Uuid::now_v7().simple()))
-}
-
-fn new_kill_id() -> KillId {
-    KillId::new(format!("k-{}", uuid::Uuid::now_v7().simple()))
-}
-
-/// An error with all of its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -2,9 +2,10 @@
 
 use super::args::{Common, StatusArgs};
 use super::call::{self, ask_once, odd};
+use super::deliveries;
 use super::draw::{self, Paint, say};
 use super::exit::Exit;
-use crate::api::service::{Request, Response};
+use crate::api::verbs::{Request, Response};
 use crate::api::view::{KillView, RolloutView, StatusView};
 use comfy_table::{Table, presets};
 
@@ -29,8 +30,12 @@ fn print_json(view: &StatusView, one: bool) -> Exit {
 
 fn print(view: &StatusView, one: bool) -> Exit {
     let paint = Paint::of_stdout();
-    for kill in view.kills.iter().filter(|k| k.state != "lifted") {
+    // Of one rollout, what stops it is told with the rollout.
+    for kill in view.kills.iter().filter(|k| k.state != "lifted" && !one) {
         say::say(&kill_line(kill, paint));
+    }
+    if !one {
+        say::say_all(&deliveries::lines(&view.deliveries, paint));
     }
     match view.rollouts.first() {
         Some(rollout) if one => {

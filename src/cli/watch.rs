@@ -1,20 +1,29 @@
-//! `watch`: follow a rollout live, to its end.
+//! `watch`: follow a rollout live, to its end, over restarts of the daemon.
 
 use super::args::{Common, WatchArgs};
-use super::call::{ask, complain, connect, odd, runtime};
+use super::call::{ask, complain, connect, failed, odd, place, runtime, show_json, taken, try_connect};
 use super::draw::{self, Screen, say};
 use super::exit::Exit;
-use crate::api::service::{Request, Response};
-use crate::api::socket::Client;
+use super::live::Live;
+use crate::api::client::{Client, may_pass};
+use crate::api::listing::AuditEntry;
+use crate::api::verbs::{Request, Response};
 use crate::api::view::RolloutView;
 use crate::model::event::Outcome;
 use crate::model::ids::RolloutId;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Between two looks: a person does not see more.
 const LOOK: Duration = Duration::from_millis(250);
+/// Without an event it is looked at so often: a kill of everything and the countdown of a bake are no events of the rollout.
+const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 /// So many looks in a row that find it stopped: one alone may fall between an order and what follows from it.
 const STOPPED_LOOKS: u32 = 4;
+/// The last events come within this time after the view that tells the end: the stream is at most some tens of milliseconds behind.
+const QUIET: Duration = Duration::from_millis(500);
+/// The event of the end comes within this time, or does not: the daemon has gone right then.
+const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// `wavegate watch`
 pub fn run(common: &Common, args: &WatchArgs) -> Exit {
@@ -28,15 +37,18 @@ pub fn run(common: &Common, args: &WatchArgs) -> Exit {
             Some(id) => RolloutId::new(id.as_str()),
             None => newest(&mut client).await?,
         };
-        say::say(draw::LEGEND);
-        follow(&mut client, &rollout, false).await
+        if !args.json {
+            say::say(draw::LEGEND);
+        }
+        let patience = args.give_up_after.map(|span| Duration::from_millis(span.0));
+        follow(Watcher::new(common, client, rollout, patience), args.json).await
     });
     done.unwrap_or_else(|exit| exit)
 }
 
 async fn newest(client: &mut Client) -> Result<RolloutId, Exit> {
-    match ask(client, &Request::Status { rollout: None, full: false }).await? {
-        Response::Status(view) => view.rollouts.last().map(|r| r.rollout.clone()).ok_or_else(|| {
+    match ask(client, &Request::Rollouts { open: None, after: None, limit: 1 }).await? {
+        Response::Rollouts(page) => page.items.first().map(|r| r.rollout.clone()).ok_or_else(|| {
             complain("there is no rollout to watch; hand in a change set with `wavegate propose`");
             Exit::Refused
         }),
@@ -45,41 +57,131 @@ async fn newest(client: &mut Client) -> Result<RolloutId, Exit> {
 }
 
 /// Follows a rollout until it ends, or until nothing moves and only a person can let it go on. The exit code says how it stands then.
-/// With `json` nothing is drawn, and the last view is printed.
+/// With `json` nothing is drawn: each event is printed, and the last view.
 ///
 /// # Errors
-/// The exit code of a daemon that gives no answer.
-pub async fn follow(client: &mut Client, rollout: &RolloutId, json: bool) -> Result<Exit, Exit> {
+/// The exit code of a daemon that gives no answer; explained.
+pub async fn follow(mut watcher: Watcher, json: bool) -> Result<Exit, Exit> {
     let mut screen = Screen::default();
     let mut stopped = 0;
     loop {
-        let view = look(client, rollout).await?;
-        stopped = if is_stopped(&view) { stopped + 1 } else { 0 };
-        let end = ended(&view, stopped >= STOPPED_LOOKS);
-        match (json, end) {
-            (false, None) => screen.show(&view),
-            (false, Some(_)) => screen.finish(&view),
-            (true, None) => {}
-            (true, Some(_)) => say::say(&serde_json::to_string(&view).unwrap_or_default()),
+        let (events, view) = watcher.step(stopped > 0).await?;
+        if json {
+            events.iter().for_each(show_json);
         }
-        if let Some(exit) = end {
-            return Ok(exit);
+        if let Some(view) = view {
+            stopped = if is_stopped(&view) { stopped + 1 } else { 0 };
+            let end = ended(&view, stopped >= STOPPED_LOOKS);
+            match (json, end) {
+                (false, None) => screen.show(&view),
+                (false, Some(_)) => screen.finish(&view),
+                (true, None) => {}
+                (true, Some(_)) => {
+                    watcher.rest(view.outcome.is_some()).await?.iter().for_each(show_json);
+                    show_json(&watcher.look(true).await?.unwrap_or(view));
+                }
+            }
+            if let Some(exit) = end {
+                return Ok(exit);
+            }
         }
         if say::is_gone() {
             complain("nobody reads what is shown here any more; the rollout goes on, `wavegate status` tells how");
             return Err(Exit::Failed);
         }
-        tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn look(client: &mut Client, rollout: &RolloutId) -> Result<RolloutView, Exit> {
-    match ask(client, &Request::Status { rollout: Some(rollout.clone()), full: false }).await? {
-        Response::Status(mut view) => view.rollouts.pop().ok_or_else(|| {
-            complain(&format!("the daemon knows no rollout `{rollout}`"));
-            Exit::Refused
-        }),
-        other => Err(odd(&other)),
+/// A rollout that is looked at whenever something happens.
+pub struct Watcher {
+    common: Common,
+    client: Client,
+    rollout: RolloutId,
+    live: Live,
+    looked: Option<Instant>,
+    has_ended: bool,
+}
+
+impl Watcher {
+    /// Gives up when the daemon has been away for `patience`; none: never.
+    pub fn new(common: &Common, client: Client, rollout: RolloutId, patience: Option<Duration>) -> Self {
+        let live = Live::start(common, Some(rollout.clone()), 0, patience);
+        Self { common: common.clone(), client, rollout, live, looked: None, has_ended: false }
+    }
+
+    /// Waits until something happens, or for a while (`soon`: a short one). What happened, and how it stands; nothing of that while the
+    /// daemon is away.
+    ///
+    /// # Errors
+    /// The exit code of a daemon that does not know the rollout, or is away for too long; explained.
+    pub async fn step(&mut self, soon: bool) -> Result<(Vec<AuditEntry>, Option<RolloutView>), Exit> {
+        let mut events = Vec::new();
+        if let Some(looked) = self.looked {
+            let mut until = looked + if soon { LOOK } else { LOOK_ANYWAY };
+            loop {
+                tokio::select! {
+                    more = self.live.next() => {
+                        events.extend(more?);
+                        until = until.min(looked + LOOK);
+                    }
+                    () = tokio::time::sleep_until(until) => break,
+                }
+            }
+        }
+        self.looked = Some(Instant::now());
+        self.note_end(&events);
+        Ok((events, self.look(false).await?))
+    }
+
+    /// The events that are still on their way when the view has told the end.
+    ///
+    /// # Errors
+    /// As [`Watcher::step`].
+    pub async fn rest(&mut self, has_ended: bool) -> Result<Vec<AuditEntry>, Exit> {
+        let until = Instant::now() + END_WITHIN;
+        let mut events = Vec::new();
+        loop {
+            match tokio::time::timeout(QUIET, self.live.next()).await {
+                Ok(more) => {
+                    let more = more?;
+                    self.note_end(&more);
+                    events.extend(more);
+                }
+                Err(_) if has_ended && !self.has_ended && Instant::now() < until => {}
+                Err(_) => return Ok(events),
+            }
+        }
+    }
+
+    fn note_end(&mut self, events: &[AuditEntry]) {
+        self.has_ended = self.has_ended || events.iter().any(|event| event.event == "rollout_ended");
+    }
+
+    /// How it stands; nothing: the daemon does not answer now.
+    ///
+    /// # Errors
+    /// As [`Watcher::step`].
+    pub async fn look(&mut self, full: bool) -> Result<Option<RolloutView>, Exit> {
+        let request = Request::Status { rollout: Some(self.rollout.clone()), full };
+        let answer = match self.client.call(&request).await {
+            Ok(Response::Refused { code, .. }) if may_pass(code) => return Ok(None),
+            Ok(answer) => answer,
+            Err(error) if error.passes() => {
+                // The stream of events says that the daemon is away, and gives up when it is to.
+                if let Ok(client) = try_connect(&self.common, &place(&self.common)?).await {
+                    self.client = client;
+                }
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        match taken(answer)? {
+            Response::Status(mut view) => view.rollouts.pop().map(Some).ok_or_else(|| {
+                complain(&format!("the daemon knows no rollout `{}`", self.rollout));
+                Exit::Refused
+            }),
+            other => Err(odd(&other)),
+        }
     }
 }
 

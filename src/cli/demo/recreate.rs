@@ -12,7 +12,9 @@ use std::sync::Arc;
 pub async fn play(house: &House<'_>, smaller: Plan) -> Result<Ending, String> {
     let rollout = house.plan.rollout.clone();
     until(house.orders, |core| core.state().rollouts.values().any(|r| r.admission.judged.is_some())).await?;
-    let says = |by: &str, says: Says| Input::Answer(PersonsAnswer { rollout: rollout.clone(), by: by.into(), says });
+    let says = |by: &str, says: Says| {
+        Input::Answer(PersonsAnswer { rollout: rollout.clone(), by: by.into(), party: None, says })
+    };
     let judged = house.look(|r| r.admission.judged.clone()).await?.ok_or("the guardrails have not looked")?;
     // An agent that holds its operator's rights would simply agree with itself.
     let figure = judged.request.as_ref().and_then(|request| request.key_figure.clone());
@@ -27,7 +29,8 @@ pub async fn play(house: &House<'_>, smaller: Plan) -> Result<Ending, String> {
 
     let digest = smaller.digest().map_err(|e| e.to_string())?;
     let smaller = Arc::new(smaller);
-    order(house.orders, Input::Propose { plan: Arc::clone(&smaller), digest, by: "demo".into() }).await?;
+    order(house.orders, Input::Propose { plan: Arc::clone(&smaller), digest, by: "demo".into(), handed_in: None })
+        .await?;
     let total = smaller.targets.len();
     let house = House { plan: smaller, before: house.before.clone(), ..*house };
     let passed = until_ended(&house).await?;

@@ -115,7 +115,7 @@ impl Scenario {
         let digest = plan.digest().map_err(|e| e.to_string())?;
         let plan = Arc::new(plan);
         let house = House { orders, world, before: contents(world, &plan), plan: Arc::clone(&plan) };
-        order(orders, Input::Propose { plan, digest, by: "demo".into() }).await?;
+        order(orders, Input::Propose { plan, digest, by: "demo".into(), handed_in: None }).await?;
         match self {
             Self::Recreate => {
                 let second = second.ok_or("the second change set is missing")?;

@@ -85,7 +85,7 @@ pub async fn look<W: World>(
 
 async fn script(orders: &Orders, plan: Plan, digest: Digest, stop: impl Future<Output = ()>) -> Script {
     let id = plan.rollout.clone();
-    match orders.input(Input::Propose { plan: Arc::new(plan), digest, by: config::user() }).await {
+    match orders.input(Input::Propose { plan: Arc::new(plan), digest, by: config::user(), handed_in: None }).await {
         Ok(Ok(())) => {}
         Ok(Err(refusal)) => return Script::Refused(refusal.to_string()),
         Err(stopped) => return Script::Refused(stopped.to_string()),

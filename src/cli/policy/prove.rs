@@ -2,7 +2,8 @@
 //! through. Cedar's symbolic compiler turns the question into logic, and cvc5 answers it.
 
 use crate::cli::args::ProveArgs;
-use crate::cli::call::{self, complain};
+use crate::cli::call::{self, complain, show_json};
+use crate::cli::complain::is_json;
 use crate::cli::draw::say;
 use crate::cli::exit::Exit;
 use crate::engine::policy::Policies;
@@ -15,7 +16,7 @@ use anyhow::{Context as _, bail};
 use cedar_policy::{Authorizer, Decision, EntityUid, PolicyId, PolicySet, RequestEnv};
 use cedar_policy_symcc::solver::LocalSolver;
 use cedar_policy_symcc::{CedarSymCompiler, CompiledPolicySet, Env};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
@@ -70,20 +71,39 @@ async fn prove(policies: &Policies, never: &Policies) -> anyhow::Result<bool> {
         let held = held_back_by(policies, rule.unless)?;
         let outcome = prove_one(&mut compiler, &held, rule, never.vocabulary()).await;
         let place = format!("{}:{} `{}`", rule.file, rule.line, rule.id);
-        match outcome.with_context(|| format!("{place} could not be decided"))? {
-            Outcome::Proven(kinds) => say::say(&format!("proven      {place}  for all requests of {kinds} kinds")),
-            Outcome::LetThrough(env) => {
-                proven = false;
-                say::say(&format!("NOT PROVEN  {place}  the policies let this through:"));
-                shown(&env, rule.unless).iter().for_each(|line| say::say(line));
-            }
-            Outcome::Nothing => {
-                proven = false;
-                say::say(&format!("NOT PROVEN  {place}  describes no request that there can be: correct it"));
-            }
+        let outcome = outcome.with_context(|| format!("{place} could not be decided"))?;
+        proven = proven && matches!(outcome, Outcome::Proven(_));
+        match is_json() {
+            true => show_json(&as_json(&outcome, rule)),
+            false => in_words(&outcome, &place, rule).iter().for_each(|line| say::say(line)),
         }
     }
     Ok(proven)
+}
+
+fn in_words(outcome: &Outcome, place: &str, rule: &Rule) -> Vec<String> {
+    match outcome {
+        Outcome::Proven(kinds) => vec![format!("proven      {place}  for all requests of {kinds} kinds")],
+        Outcome::LetThrough(env) => {
+            let first = format!("NOT PROVEN  {place}  the policies let this through:");
+            [vec![first], shown(env, rule.unless)].concat()
+        }
+        Outcome::Nothing => {
+            vec![format!("NOT PROVEN  {place}  describes no request that there can be: correct it")]
+        }
+    }
+}
+
+fn as_json(outcome: &Outcome, rule: &Rule) -> Value {
+    let (proven, kinds, let_through) = match outcome {
+        Outcome::Proven(kinds) => (true, Some(*kinds), None),
+        Outcome::LetThrough(env) => (false, None, Some(shown(env, rule.unless))),
+        Outcome::Nothing => (false, Some(0), None),
+    };
+    json!({
+        "file": rule.file, "line": rule.line, "policy": rule.id.to_string(), "proven": proven, "kinds": kinds,
+        "let_through": let_through,
+    })
 }
 
 async fn prove_one(

@@ -2,13 +2,15 @@
 
 use super::cases::{self, Case};
 use crate::cli::args::PolicyTestArgs;
-use crate::cli::call::complain;
+use crate::cli::call::{complain, show_json};
+use crate::cli::complain::is_json;
 use crate::cli::draw::say;
 use crate::cli::exit::Exit;
 use crate::cli::files;
 use crate::engine::policy::{Policies, findings};
 use crate::model::class::Autonomy;
 use crate::model::decision::{Consequence, Found, Reason};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -44,10 +46,17 @@ fn test_file(path: &Path) -> Result<bool, Exit> {
         Exit::BadUsage
     })?;
     let wrong: Vec<String> = cases.all.iter().filter_map(|case| judge(&policies, case)).collect();
+    let good = cases.all.len() - wrong.len();
+    if is_json() {
+        let examples = cases.all.len();
+        show_json(
+            &json!({ "file": shown, "ok": wrong.is_empty(), "examples": examples, "as_expected": good, "wrong": wrong }),
+        );
+        return Ok(wrong.is_empty());
+    }
     for words in &wrong {
         say::say(&format!("{shown}:{words}"));
     }
-    let good = cases.all.len() - wrong.len();
     let ok = if wrong.is_empty() { "ok " } else { "NOT" };
     say::say(&format!("{ok} {shown}  {good} of {} examples are as expected", cases.all.len()));
     Ok(wrong.is_empty())
