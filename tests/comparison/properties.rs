@@ -1,6 +1,6 @@
 //! What holds for every fleet: a thousand cases each where the build is fast (`tests/run properties`), a few where it is not.
 
-use super::world::{HISTORY, SHORT, Told, World, health, run};
+use super::world::{ALPHA, HISTORY, SHORT, Told, World, health, run};
 use proptest::prelude::*;
 use wavegate::model::verdict::{Problem, Verdict};
 
@@ -12,6 +12,12 @@ fn reverts(told: &[Told]) -> bool {
     let by_comparison =
         |told: &Told| told.judgement.findings.iter().any(|f| matches!(f.problem, Problem::WorseThanUntouched { .. }));
     told.iter().any(by_comparison)
+}
+
+/// The evidence stays below this part of what a revert needs. Where chance alone has brought it further, which Ville's inequality bounds
+/// and does not forbid, a little more may be enough.
+fn stays_below(told: &[Told], part: f64) -> bool {
+    told.iter().all(|told| told.ln_e < part * (1.0 / ALPHA).ln())
 }
 
 /// What happens to some cells in some minutes.
@@ -77,7 +83,8 @@ proptest! {
     #[test]
     fn one_point_never_decides(seed in any::<u64>(), minute in 0..SHORT, times in 1.0..1e6_f64, latency in 1.0..1e6_f64, silent in any::<bool>()) {
         let mut world = World::calm(4, 1, 1000.0, seed).short();
-        let calm = reverts(&run(&world, &health(2.0), None));
+        // What one point adds is bounded, whatever it says.
+        let quiet = stays_below(&run(&world, &health(2.0), None), 0.25);
         world.worsen(0, minute, times);
         if let Some(point) = &mut world.points[0][HISTORY + minute] {
             point.2 *= latency;
@@ -85,25 +92,7 @@ proptest! {
         if silent {
             world.points[0][HISTORY + minute] = None;
         }
-        prop_assert!(calm || !reverts(&run(&world, &health(2.0), None)));
-    }
-
-    #[test]
-    fn a_shock_common_to_all_cells_never_reverts(seed in any::<u64>(), from in 0..SHORT, minutes in 1..SHORT, times in 1.0..20.0_f64, slower in 1.0..5.0_f64, silent in any::<bool>()) {
-        let mut world = World::calm(5, 1, 300.0, seed).short();
-        let calm = reverts(&run(&world, &health(2.0), None));
-        for cell in 0..5 {
-            for minute in from..(from + minutes).min(SHORT) {
-                world.worsen(cell, minute, times);
-                if let Some(point) = &mut world.points[cell][HISTORY + minute] {
-                    point.2 *= slower;
-                }
-                if silent {
-                    world.points[cell][HISTORY + minute] = None;
-                }
-            }
-        }
-        prop_assert!(calm || !reverts(&run(&world, &health(2.0), None)));
+        prop_assert!(!quiet || !reverts(&run(&world, &health(2.0), None)));
     }
 
     #[test]
@@ -122,4 +111,30 @@ proptest! {
             prop_assert!(less.verdict != Verdict::Pass || full.verdict == Verdict::Pass);
         }
     }
+}
+
+/// A shock multiplies counts, and their noise with them: beyond what history has shown, and only the untouched cells tell how far. So
+/// what is promised is the budget, not never; about one in twenty thousand was seen.
+#[test]
+fn a_shock_common_to_all_cells_reverts_within_the_budget() {
+    let mut reverted = 0;
+    for seed in 0..u64::from(CASES) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut world = World::calm(5, 1, 300.0, rng.u64(..)).short();
+        let (from, minutes, silent) = (rng.usize(0..SHORT), rng.usize(1..SHORT), rng.bool());
+        let (times, slower) = (1.0 + 19.0 * rng.f64(), 1.0 + 4.0 * rng.f64());
+        for cell in 0..5 {
+            for minute in from..(from + minutes).min(SHORT) {
+                world.worsen(cell, minute, times);
+                if let Some(point) = &mut world.points[cell][HISTORY + minute] {
+                    point.2 *= slower;
+                }
+                if silent {
+                    world.points[cell][HISTORY + minute] = None;
+                }
+            }
+        }
+        reverted += u32::from(reverts(&run(&world, &health(2.0), None)));
+    }
+    assert!(f64::from(reverted) <= ALPHA * f64::from(CASES), "{reverted} of {CASES}");
 }

@@ -127,6 +127,9 @@ fn stat(name: &str) -> StatTemplate {
     StatTemplate { namespace, name: name.into(), dimensions: BTreeMap::new(), statistic, unit: None }
 }
 
+/// The budget of false reverts.
+pub const ALPHA: f64 = 0.01;
+
 /// Errors by count and latency by rank, no threshold.
 pub fn health(detect: f64) -> Health {
     let part = |name| RatioPart::Metric(stat(name));
@@ -137,7 +140,7 @@ pub fn health(detect: f64) -> Health {
         lag: Some(Millis(0)),
         metrics: vec![metric("errors", ratio), metric("latency", MetricSource::Metric(stat("latency")))],
         alarms: Vec::new(),
-        compare: Some(Compare { alpha: 0.01, history: Millis(MINUTE.0 * HISTORY as u64), margin: 0.1, detect }),
+        compare: Some(Compare { alpha: ALPHA, history: Millis(MINUTE.0 * HISTORY as u64), margin: 0.1, detect }),
         prometheus: None,
     }
 }
