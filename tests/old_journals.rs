@@ -5,6 +5,8 @@
 
 #[path = "old_journals/asked.rs"]
 mod asked;
+#[path = "old_journals/doors.rs"]
+mod doors;
 #[path = "old_journals/render.rs"]
 mod render;
 #[path = "old_journals/scenarios.rs"]

@@ -42,7 +42,7 @@ fn proposed(rollout: &str) -> Event {
     plan.proposer = Some(person("kiro", PrincipalKind::Agent, "orders"));
     plan.safeguards = Some(read.safeguards);
     let digest = plan.digest().unwrap();
-    Event::RolloutProposed { plan: Arc::new(plan), digest, by: "test".into() }
+    Event::RolloutProposed { plan: Arc::new(plan), digest, by: "test".into(), handed_in: None }
 }
 
 fn person(name: &str, kind: PrincipalKind, party: &str) -> Principal {

@@ -7,8 +7,19 @@ use wavegate::model::state::{Admission, KillState, Phase, Rollout, RolloutPhase,
 pub fn render(state: &State) -> String {
     let rollouts: Value = state.rollouts.iter().map(|(id, r)| (id.to_string(), rollout(r))).collect();
     let kills: Value = state.kills.iter().map(|(id, k)| (id.to_string(), kill(k))).collect();
-    let state = json!({ "epoch": state.epoch, "rollouts": rollouts, "kills": kills });
-    format!("{}\n", serde_json::to_string_pretty(&state).unwrap())
+    let mut rendered = json!({ "epoch": state.epoch, "rollouts": rollouts, "kills": kills });
+    // Journals of before there were doors say nothing of them, and their goldens neither.
+    if state.refused > 0 {
+        let alarms: Vec<_> = state.rate_alarms.values().collect();
+        let handed_in: Vec<_> = state.rollouts.values().map(|r| &r.handed_in).collect();
+        let asked: Vec<_> = state.kills.values().map(|k| &k.lift_asked).collect();
+        let tokens: Vec<_> = state.tokens.values().map(|t| json!([t.grant, t.ended])).collect();
+        rendered["doors"] = json!({
+            "keys": state.keys, "refused": state.refused, "rate_alarms": alarms, "drills": state.drills,
+            "handed_in": handed_in, "lift_asked": asked, "tokens": tokens,
+        });
+    }
+    format!("{}\n", serde_json::to_string_pretty(&rendered).unwrap())
 }
 
 fn rollout(rollout: &Rollout) -> Value {

@@ -33,7 +33,7 @@ pub fn write(to: &Path) {
 
 fn proposed(plan: Plan) -> Event {
     let digest = plan.digest().unwrap();
-    Event::RolloutProposed { plan: Arc::new(plan), digest, by: "test".into() }
+    Event::RolloutProposed { plan: Arc::new(plan), digest, by: "test".into(), handed_in: None }
 }
 
 fn small(rollout: &str, targets: usize) -> (RolloutId, Event) {
