@@ -54,7 +54,7 @@ pub fn state(pipeline: &Pipeline, case: Case) -> State {
 
 fn add(state: &mut State, plan: Plan) {
     let digest = plan.digest().unwrap();
-    state.apply(&Event::RolloutProposed { plan: Arc::new(plan), digest, by: "bench".into() }).unwrap();
+    state.apply(&Event::RolloutProposed { plan: Arc::new(plan), digest, by: "bench".into(), handed_in: None }).unwrap();
 }
 
 /// So many of a plan's targets.
