@@ -85,7 +85,7 @@ fn assert_plans(mut admitted: Admitted) {
     assert_eq!(first, plan());
     let Ok(plan) = first else { return };
     let digest = plan.digest().unwrap_or_else(|error| panic!("no digest: {error}"));
-    let event = Event::RolloutProposed { plan: Arc::new(plan), digest: digest.clone(), by: "fuzz".into() };
+    let event = Event::RolloutProposed { plan: Arc::new(plan), digest: digest.clone(), by: "fuzz".into(), handed_in: None };
     let back = serde_json::from_str(&assert_survives(&event));
     let Ok(Event::RolloutProposed { plan, .. }) = back else { panic!("another event: {back:?}") };
     assert_eq!(plan.digest(), Ok(digest));

@@ -130,7 +130,7 @@ fn event(step: &Step) -> Event {
     let digest = |n: u8| Digest::of_bytes(&[n % 2]);
     match *step {
         Step::Lead(n) => Event::LeaderStarted { epoch: epoch(n), holder: "fuzz".into(), version: "0".into() },
-        Step::Propose => Event::RolloutProposed { plan: Arc::clone(&PLAN.0), digest: PLAN.1.clone(), by: "a".into() },
+        Step::Propose => Event::RolloutProposed { plan: Arc::clone(&PLAN.0), digest: PLAN.1.clone(), by: "a".into(), handed_in: None },
         Step::Capture { target, absent } => {
             let restore_point =
                 Arc::new(if absent { RestorePoint::Absent } else { restore_point(id(target).as_str()) });

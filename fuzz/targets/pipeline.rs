@@ -68,7 +68,7 @@ fn assert_plans(pipeline: &Pipeline) {
     assert_eq!(first.targets.len(), pipeline.cells.iter().map(|cell| cell.stacks.len()).sum::<usize>());
     assert!(first.waves.iter().all(|wave| wave.max_concurrent > 0), "a wave that cannot move");
     let digest = first.digest().unwrap_or_else(|error| panic!("a sound pipeline's plan has no digest: {error}"));
-    let event = Event::RolloutProposed { plan: Arc::new(first), digest: digest.clone(), by: "fuzz".into() };
+    let event = Event::RolloutProposed { plan: Arc::new(first), digest: digest.clone(), by: "fuzz".into(), handed_in: None };
     // INVARIANT: S12. The issuer compares the digest with the plan that it reads back.
     let back = serde_json::from_str(&assert_survives(&event));
     let Ok(Event::RolloutProposed { plan, .. }) = back else { panic!("another event: {back:?}") };

@@ -5,7 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wavegate::api::service::{Request, Response, admit};
+use wavegate::api::code::Code;
+use wavegate::api::service::admit;
+use wavegate::api::verbs::{Request, Response};
 use wavegate::model::halt::KillScope;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -18,9 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
     let again: Request = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert_eq!(serde_json::to_string(&again).expect("a request can be written"), text);
     match request {
-        Request::Propose { file, text, templates, .. } => {
-            let admitted = admit(&file, &text, &templates);
-            assert_eq!(admitted, admit(&file, &text, &templates));
+        Request::Propose { submission } | Request::Preview { submission } => {
+            let read = || admit(&submission.file, &submission.text, &submission.templates);
+            let admitted = read();
+            assert_eq!(admitted, read());
             if let Err(message) = admitted {
                 answer(message);
             }
@@ -36,7 +39,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn answer(message: String) {
-    for answer in [Response::BadInput { message: message.clone() }, Response::Refused { message }] {
+    for answer in [Response::BadInput { message: message.clone() }, Response::Refused { code: Code::Forbidden, message }] {
         let line = serde_json::to_string(&answer).expect("an answer can be written");
         assert!(!line.contains('\n'), "an answer of several lines");
         assert_eq!(serde_json::from_str::<Response>(&line).ok(), Some(answer));
