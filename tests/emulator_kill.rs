@@ -65,8 +65,13 @@ fn after_the_acknowledgement_nothing_forward_reaches_the_provider() {
     nothing_starts_any_more(&scene);
     // One person cannot lift it, two can, and then it goes on to its end.
     let kill = out["kill"].as_str().unwrap();
-    scene.daemon.cli(&["resume", "--lift", kill, "--as", "alice", "--and", "Alice"]).expect_code(3);
-    scene.daemon.cli(&["resume", "--lift", kill, "--as", "alice", "--and", "bob"]).expect_code(0);
+    let lift = |by: &str| {
+        let token = scene.daemon.token(by, "human", "sre", &["operator"]);
+        scene.daemon.cli_as(&token, &["resume", "--lift", kill])
+    };
+    lift("alice").expect_code(6);
+    lift("Alice").expect_code(3);
+    lift("bob").expect_code(0);
     assert_eq!(scene.daemon.wait_outcome(&rollout, LIMIT), "succeeded");
 }
 

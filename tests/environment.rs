@@ -103,7 +103,7 @@ fn watched(mut plan: Plan) -> Plan {
 
 async fn propose(h: &Harness, plan: Plan) {
     let digest = plan.digest().unwrap();
-    h.input(Input::Propose { plan: Arc::new(plan), digest, by: "test".into() }).await;
+    h.input(Input::Propose { plan: Arc::new(plan), digest, by: "test".into(), handed_in: None }).await;
 }
 
 /// The first preview, once it is made.

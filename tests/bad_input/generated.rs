@@ -10,8 +10,8 @@ use wavegate::model::pipeline;
 
 /// A quarter of what a thread gets on Linux by itself.
 const STACK: usize = 512 * 1024;
-/// Far above what any of these takes, far below what a quadratic reader would.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far above what any of these takes on a busy machine, far below what a quadratic reader would.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[expect(clippy::disallowed_methods, reason = "a test measures how long it takes")]
 /// What a reader says of an input, in a thread with a small stack.

@@ -99,7 +99,7 @@ fn the_calendar_arrives() {
 
 #[test]
 fn the_smaller_guardrails_arrive() {
-    let Guardrails { rate, cost, dependents, drift, environment_order, .. } = sound().guardrails;
+    let Guardrails { rate, cost, dependents, drift, environment_order, kill_drill, .. } = sound().guardrails;
     let rate = rate.unwrap().rule;
     assert_eq!(
         (rate.per, rate.agent, rate.fleet),
@@ -116,6 +116,9 @@ fn the_smaller_guardrails_arrive() {
     let order = environment_order.unwrap().rule;
     assert_eq!(order.order, set(vec!["staging".to_owned(), "production".into()], "environment_order:"));
     assert_eq!(order.sign_off.is, ["staging"]);
+    let drill = kill_drill.unwrap();
+    assert_eq!(drill.rule.max_age, set(Millis::from_secs(14 * 24 * 3600), "kill_drill:"));
+    assert!(!drill.dry_run);
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Daemon {
 impl Daemon {
     pub async fn propose(&self, plan: &Plan) {
         let (plan, digest) = (Arc::new(plan.clone()), plan.digest().unwrap());
-        self.input(Input::Propose { plan, digest, by: "test".into() }).await;
+        self.input(Input::Propose { plan, digest, by: "test".into(), handed_in: None }).await;
     }
 
     pub async fn input(&self, input: Input) {

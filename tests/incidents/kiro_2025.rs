@@ -87,7 +87,8 @@ async fn open(title: &str, safeguards: &str) -> Story {
 
 /// The agent's own attempts, with all that it has.
 async fn tries_all_it_has(agent: &Agent, rollout: &str) -> Vec<bool> {
-    let says = |says| Input::Answer(PersonsAnswer { rollout: rollout.into(), by: agent.name.into(), says });
+    let says =
+        |says| Input::Answer(PersonsAnswer { rollout: rollout.into(), by: agent.name.into(), party: None, says });
     let yes = Says::Approve { digest: "0".repeat(64), through_wave: None, confirm: None };
     let tries = [says(yes), Input::Resume { rollout: rollout.into(), by: agent.name.into() }];
     let mut taken = Vec::new();

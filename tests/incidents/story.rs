@@ -132,7 +132,7 @@ impl Story {
                 let waves = waves.collect::<Vec<_>>().join(", ");
                 self.line(&format!("  planned, with so many targets a wave: {waves}"));
                 let (plan, digest) = (Arc::new(plan.clone()), plan.digest().unwrap());
-                self.daemon.input(Input::Propose { plan, digest, by: by.into() }).await;
+                self.daemon.input(Input::Propose { plan, digest, by: by.into(), handed_in: None }).await;
                 true
             }
             Err(why) => {
@@ -168,7 +168,7 @@ impl Story {
             Says::Reject { reason } => format!("rejects it: {reason}"),
             other => format!("{other:?}"),
         };
-        let answer = PersonsAnswer { rollout: rollout.into(), by: by.into(), says };
+        let answer = PersonsAnswer { rollout: rollout.into(), by: by.into(), party: None, says };
         self.order(&format!("{} {words}", by.trim()), Input::Answer(answer)).await
     }
 

@@ -123,7 +123,7 @@ impl Voice {
             Self::Dave => ("Dave", yes(digest, None)),
             Self::Kiro => ("kiro", yes(digest, None)),
         };
-        Some(Input::Answer(PersonsAnswer { rollout: rollout.plan.rollout.clone(), by: by.into(), says }))
+        Some(Input::Answer(PersonsAnswer { rollout: rollout.plan.rollout.clone(), by: by.into(), party: None, says }))
     }
 }
 

@@ -373,6 +373,12 @@ impl World {
             Start::Say(voice) => {
                 vec![voice.says(&self.durable.state)?]
             }
+            // Two people, one after the other; between them nothing changes but that the first one has asked.
+            Start::Lift => {
+                self.bounds.orders -= 1;
+                let kill = self.durable.state.kills.values().rev().find(|kill| kill.in_force())?.kill.id.clone();
+                ["person", "another"].map(|by| Input::Lift { kill: kill.clone(), by: by.into() }).into()
+            }
             order => {
                 self.bounds.orders -= 1;
                 vec![self.order(order)?]
@@ -449,10 +455,6 @@ impl World {
         let rollout = state.rollouts.keys().next()?.clone();
         let by = "person".to_owned();
         Some(match order {
-            Start::Lift => {
-                let kill = state.kills.values().rev().find(|kill| kill.in_force())?.kill.id.clone();
-                Input::Lift { kill, by: [by, "another".into()] }
-            }
             Start::Pause => Input::Pause { rollout, by },
             Start::Resume => Input::Resume { rollout, by },
             _ => Input::Revert { rollout, by },

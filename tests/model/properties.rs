@@ -262,7 +262,7 @@ fn invariant_s16(world: &World) -> bool {
     let state = &world.durable.state;
     let (plan, digest) = fixture().rival.clone();
     let now = Now { wall: crate::fixture::AT, monotonic: std::time::Duration::ZERO };
-    let input = Input::Propose { plan, digest, by: String::new() };
+    let input = Input::Propose { plan, digest, by: String::new(), handed_in: None };
     let answer = decide::react(state, &mut Session::default(), input, now);
     let refused = matches!(answer, Err(Refusal::TargetOwned { .. }));
     refused == state.open_rollouts().next().is_some()

@@ -96,7 +96,7 @@ impl Trace {
     pub fn read(path: &Path, wal: &Path) -> Self {
         let mut trace = Self::default();
         let mut written = 0;
-        let mut threads = std::collections::BTreeSet::new();
+        let mut threads = std::collections::BTreeMap::new();
         let text = std::fs::read_to_string(path).unwrap();
         for line in text.lines() {
             let mut words = line.split_whitespace();
@@ -110,7 +110,10 @@ impl Trace {
             if !is_sync && !is_write {
                 continue;
             }
-            threads.insert(thread.to_owned());
+            // A reader may be the last to have the file open, and sets up SQLite's shared index then. That is memory, and no record.
+            if !call.contains("/journal.db-shm>") {
+                threads.entry(thread.to_owned()).or_insert_with(|| call.to_owned());
+            }
             trace.syncs += usize::from(is_sync);
             trace.writes += usize::from(is_write);
             if is_sync && call.contains(&format!("<{}>", wal.parent().unwrap().display())) {

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The binary under test.
@@ -47,6 +48,8 @@ pub struct Daemon {
     /// Held open, and drained, for as long as the daemon lives.
     ready: String,
     starts: usize,
+    /// The secret parts of the tokens that were made: none of them may turn up anywhere.
+    secrets: Mutex<Vec<String>>,
 }
 
 impl Daemon {
@@ -55,8 +58,16 @@ impl Daemon {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("state")).unwrap();
         std::fs::create_dir(home.path().join("pipelines")).unwrap();
-        let daemon =
-            Self { home, env, serve_args: vec![], serve_under: vec![], child: None, ready: String::new(), starts: 0 };
+        let daemon = Self {
+            home,
+            env,
+            serve_args: vec![],
+            serve_under: vec![],
+            child: None,
+            ready: String::new(),
+            starts: 0,
+            secrets: Mutex::default(),
+        };
         for (name, text) in pipelines {
             daemon.write(&format!("pipelines/{name}"), text);
         }
@@ -99,6 +110,47 @@ impl Daemon {
     /// The kill file: `std::fs::write(daemon.kill_file(), "halt\n")`.
     pub fn kill_file(&self) -> PathBuf {
         self.state_dir().join("KILL")
+    }
+
+    /// A bearer token for this principal, in force with the daemon of this state directory. `kind`: agent, human or service.
+    pub fn token(&self, name: &str, kind: &str, party: &str, roles: &[&str]) -> String {
+        let roles = roles.iter().flat_map(|role| ["--role", role]);
+        let words = ["token", "create", name, "--kind", kind, "--party", party].into_iter().chain(roles);
+        let token = run_command(self.command(&words.collect::<Vec<_>>())).expect_code(0).stdout.trim().to_owned();
+        self.secrets.lock().unwrap().push(token.splitn(3, '_').nth(2).unwrap().to_owned());
+        token
+    }
+
+    /// INVARIANT: S20. What is shown, logged or kept holds no token that a test has made.
+    fn assert_no_secret(&self, what: &str, bytes: &[u8]) {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        for secret in secrets.iter() {
+            let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert!(!found, "a token is in {what}");
+        }
+    }
+
+    /// Everything below `home`: journal, outbox, logs, pages, what commands left. A file that is a token and nothing else is one that the
+    /// test made for somebody.
+    fn assert_no_secret_kept(&self) {
+        let mut folders = vec![self.home().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(path),
+                    Ok(kind) if kind.is_file() => {
+                        let bytes = std::fs::read(&path).unwrap_or_default();
+                        let text = String::from_utf8_lossy(&bytes);
+                        let is_token = text.trim().starts_with("wgt_") && text.split_whitespace().count() == 1;
+                        if !is_token {
+                            self.assert_no_secret(&path.display().to_string(), &bytes);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Writes a file under `home` (change sets, templates, pipelines); its path.
@@ -215,8 +267,7 @@ impl Daemon {
         let mut words = under.iter().map(String::as_str).chain([WAVEGATE]);
         let mut command = Command::new(words.next().unwrap_or(WAVEGATE));
         command.args(words);
-        let inherited: Vec<_> =
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")).collect();
+        let inherited: Vec<_> = std::env::vars_os().filter(|(name, _)| is_foreign(&name.to_string_lossy())).collect();
         for (name, _) in inherited {
             command.env_remove(name);
         }
@@ -227,7 +278,20 @@ impl Daemon {
 
     /// Runs a command to its end, `--state-dir` added.
     pub fn cli(&self, args: &[&str]) -> CliOutput {
-        run_command(self.command(args))
+        self.without_secrets(run_command(self.command(args)))
+    }
+
+    fn without_secrets(&self, output: CliOutput) -> CliOutput {
+        self.assert_no_secret("a command's output", output.stdout.as_bytes());
+        self.assert_no_secret("a command's errors", output.stderr.as_bytes());
+        output
+    }
+
+    /// Runs a command as whoever has this token.
+    pub fn cli_as(&self, token: &str, args: &[&str]) -> CliOutput {
+        let mut command = self.command(args);
+        command.env("WAVEGATE_TOKEN", token);
+        self.without_secrets(run_command(command))
     }
 
     /// Hands a change set in; the rollout's id.
@@ -255,6 +319,11 @@ impl Daemon {
     }
 }
 
+/// What whoever runs the tests has set for their own work.
+fn is_foreign(name: &str) -> bool {
+    name.starts_with("AWS_") || name.starts_with("WAVEGATE_")
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
@@ -262,6 +331,8 @@ impl Drop for Daemon {
         }
         if std::thread::panicking() {
             eprintln!("--- the daemon's log ---\n{}", self.log());
+        } else {
+            self.assert_no_secret_kept();
         }
     }
 }

@@ -248,7 +248,9 @@ impl Run<'_> {
     async fn lift(&mut self) {
         let kills: Vec<KillId> = self.shared.ledger().state.kills.keys().cloned().collect();
         for kill in kills {
-            self.order(Input::Lift { kill, by: ["ada".into(), "grace".into()] }).await;
+            for by in ["ada", "grace"] {
+                self.order(Input::Lift { kill: kill.clone(), by: by.into() }).await;
+            }
         }
     }
 }

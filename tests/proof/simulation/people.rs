@@ -26,7 +26,8 @@ impl Run<'_> {
                 return;
             }
         };
-        self.order(Input::Answer(PersonsAnswer { rollout: rollout.clone(), by: (*by).into(), says })).await;
+        self.order(Input::Answer(PersonsAnswer { rollout: rollout.clone(), by: (*by).into(), party: None, says }))
+            .await;
     }
 
     /// What somebody who looks now would say.

@@ -265,7 +265,8 @@ impl<'a> Run<'a> {
             world.bind(&target.scope, target.cell.as_str(), target.stack.clone());
         }
         let rollout = plan.rollout.clone();
-        match self.order(Input::Propose { plan: Arc::new(plan), digest, by: proposal.by.into() }).await {
+        match self.order(Input::Propose { plan: Arc::new(plan), digest, by: proposal.by.into(), handed_in: None }).await
+        {
             Some(Ok(())) => {
                 self.shared.ledger().promised.push(Promise::Rollout(rollout.clone()));
                 self.proposed.push(rollout);
