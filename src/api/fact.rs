@@ -34,10 +34,11 @@ pub fn detail(event: &Event) -> String {
             let roles = token.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ");
             let what = if *changed { "was changed: it lets in" } else { "lets in" };
             let (id, kind, name) = (&token.id, token.kind, &token.name);
-            format!("t-{id} {what} {kind} {name} ({roles}) until {}; made by {}", token.expires_at, token.created_by)
+            let until = token.expires_at.strftime("%Y-%m-%d %H:%M UTC");
+            format!("t-{id} {what} {kind} {name} ({roles}) until {until}; made by {}", token.created_by)
         }
         Event::TokenEnded { token, name, end: TokenEnd::Revoked { by, at } } => {
-            format!("t-{token} of {name}: revoked by {by} at {at}")
+            format!("t-{token} of {name}: revoked by {by} at {}", at.strftime("%Y-%m-%d %H:%M:%S UTC"))
         }
         Event::TokenEnded { token, name, end: TokenEnd::Removed } => format!("t-{token} of {name}: not kept any more"),
         Event::DrillEnded { drill } => {
