@@ -122,6 +122,35 @@ fn whoever_asks_too_often_waits_and_may_still_kill() {
     assert!(records.text().contains("too_many_requests"), "{}", records.text());
 }
 
+/// An agent that stops things in a loop waits like for anything else, and stops nothing that there is not.
+#[test]
+fn an_agents_kills_are_counted() {
+    let door = Door::with("http: {listen: 127.0.0.1:0, limits: {per_second: 1, burst: 5}}");
+    let bearer = format!("Bearer {}", door.daemon.token("bot", "agent", "orders", &["proposer"]));
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let kill =
+        |scope: &str| door.raw("POST", "/v1/kills", &headers, format!(r#"{{"scope": "{scope}"}}"#).as_bytes()).status();
+    assert_eq!(kill("rollout=r-none"), 404);
+    assert_eq!((kill("agent=bot"), kill("agent=bot")), (201, 201));
+    let statuses: Vec<u16> = (0..6).map(|_| kill("agent=bot")).collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(door.json("/v1/kills")["items"].as_array().unwrap().len(), 1, "the same order is the one in force");
+}
+
+/// Large bodies for agents' door are as few at once as everywhere.
+#[test]
+fn large_bodies_are_few_at_once_at_the_door_for_agents_too() {
+    let door = Door::with("http: {listen: 127.0.0.1:0, limits: {per_second: 10000, burst: 10000}}");
+    let hanging: Vec<_> = (0..16).map(|_| hang(&door, "/mcp", &door.bearer, 1 << 20)).collect();
+    let large = vec![b' '; 1 << 17];
+    let headers = [("authorization", door.bearer.as_str()), ("content-type", "application/json")];
+    wait_for("all places for large bodies are taken", Duration::from_secs(20), || {
+        (door.raw("POST", "/mcp", &headers, &large).status() == 503).then_some(())
+    });
+    assert_ne!(door.raw("POST", "/mcp", &headers, b"{}").status(), 503);
+    drop(hanging);
+}
+
 #[test]
 fn an_address_in_use_ends_the_start_and_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -78,3 +78,20 @@ pub(super) fn end_with_signals(orders: &Orders) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+
+    #[test]
+    fn a_signal_at_the_end_is_left_for_the_next_daemon_and_writes_over_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = kill_file::path(dir.path());
+        leave(&file, KillMode::Halt, "signal 12");
+        let found = kill_file::read(&file, wall()).unwrap();
+        assert_eq!((found.mode, &found.scope, found.reason.as_str()), (KillMode::Halt, &KillScope::All, "signal 12"));
+        leave(&file, KillMode::Pause, "signal 10");
+        assert_eq!(kill_file::read(&file, wall()).unwrap().mode, KillMode::Halt);
+    }
+}
