@@ -2,6 +2,7 @@
 
 use crate::model::halt::{Hold, RevertReason, StuckReason};
 use crate::model::observation::ResourceFailure;
+pub use crate::model::shown::plain;
 use crate::model::verdict::{Finding, Problem};
 
 /// A reason, and what a person can do about it.
@@ -236,15 +237,4 @@ pub fn number(value: f64) -> String {
 /// `one` for 1, else `many`.
 pub fn plural<'a>(count: u32, one: &'a str, many: &'a str) -> &'a str {
     if count == 1 { one } else { many }
-}
-
-/// Untrusted text for a terminal: control characters and direction overrides are shown, not obeyed (S21).
-pub fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let hidden = (c.is_control() && c != '\n')
-                || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}');
-            if hidden { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }
-        })
-        .collect()
 }

@@ -4,6 +4,7 @@ use super::http::HttpConfig;
 use super::identity::IdentityConfig;
 use super::notify::NotifyConfig;
 use super::watch::WatchConfig;
+use crate::model::shown::plain;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -64,10 +65,11 @@ pub fn read(path: &Path) -> Result<DaemonConfig, ConfigError> {
 /// [`ConfigError::Wrong`].
 pub fn parse(name: &str, text: &str) -> Result<DaemonConfig, ConfigError> {
     let reader = serde_yaml::Deserializer::from_str(text);
+    // The file's own words stand in a fault.
     let config: DaemonConfig = serde_path_to_error::deserialize(reader).map_err(|error| {
         let (place, inner) = (error.path().to_string(), error.into_inner());
         let at = inner.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-        ConfigError::Wrong { path: format!("{name}{at}"), why: shown(&format!("{place}: {inner}")) }
+        ConfigError::Wrong { path: format!("{name}{at}"), why: plain(&format!("{place}: {inner}")) }
     })?;
     if config.version != 1 {
         let why = format!("version: this release knows 1, and not {}", config.version);
@@ -80,18 +82,9 @@ pub fn parse(name: &str, text: &str) -> Result<DaemonConfig, ConfigError> {
         config.watch.check(),
     ];
     match checked.into_iter().find_map(Result::err) {
-        Some(why) => Err(ConfigError::Wrong { path: name.to_owned(), why: shown(&why) }),
+        Some(why) => Err(ConfigError::Wrong { path: name.to_owned(), why: plain(&why) }),
         None => Ok(config),
     }
-}
-
-/// The file's own words stand in a fault: what they could do to a terminal is written out (S21).
-fn shown(why: &str) -> String {
-    let hidden = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}')
-    };
-    why.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod price_book;
 pub mod principal;
 pub mod rate;
 pub mod safeguards;
+pub mod shown;
 pub mod stack;
 pub mod state;
 pub mod time;
