@@ -24,6 +24,20 @@ fn hang(door: &Door, path: &str, bearer: &str, length: usize) -> TcpStream {
     stream
 }
 
+/// Takes all of `count` places with orders that hang, and gives the first answer that says so. Each probe that still finds a place may
+/// itself have kept one of them out: another takes its turn.
+fn crowd(count: usize, hang: impl Fn() -> TcpStream, probe: impl Fn() -> Message) -> (Vec<TcpStream>, Message) {
+    let mut hanging: Vec<_> = (0..count).map(|_| hang()).collect();
+    let busy = wait_for("all places are taken", Duration::from_secs(20), || {
+        let answer = probe();
+        if answer.status() != 503 {
+            hanging.push(hang());
+        }
+        Some(answer).filter(|answer| answer.status() == 503)
+    });
+    (hanging, busy)
+}
+
 fn answer(stream: TcpStream) -> Message {
     read(&mut BufReader::new(stream)).unwrap().unwrap()
 }
@@ -94,10 +108,8 @@ fn whoever_does_not_say_who_they_are_is_let_go() {
 #[test]
 fn a_kill_comes_through_while_every_place_is_taken() {
     let door = Door::with("http: {listen: 127.0.0.1:0, limits: {per_second: 10000, burst: 10000}}");
-    let hanging: Vec<_> = (0..256).map(|_| hang(&door, "/v1/rollouts/x/rejection", &door.bearer, 100)).collect();
-    let busy = wait_for("all places are taken", Duration::from_secs(20), || {
-        Some(door.get("/v1/me")).filter(|answer| answer.status() == 503)
-    });
+    let late = || hang(&door, "/v1/rollouts/x/rejection", &door.bearer, 100);
+    let (hanging, busy) = crowd(256, late, || door.get("/v1/me"));
     assert_eq!((problem(&busy).as_str(), busy.header("retry-after")), ("busy", Some("1")));
     // And while somebody is slow with kills of their own.
     let slow: Vec<_> = (0..100).map(|_| hang(&door, "/v1/kills", &door.bearer, 100)).collect();
@@ -141,12 +153,10 @@ fn an_agents_kills_are_counted() {
 #[test]
 fn large_bodies_are_few_at_once_at_the_door_for_agents_too() {
     let door = Door::with("http: {listen: 127.0.0.1:0, limits: {per_second: 10000, burst: 10000}}");
-    let hanging: Vec<_> = (0..16).map(|_| hang(&door, "/mcp", &door.bearer, 1 << 20)).collect();
     let large = vec![b' '; 1 << 17];
     let headers = [("authorization", door.bearer.as_str()), ("content-type", "application/json")];
-    wait_for("all places for large bodies are taken", Duration::from_secs(20), || {
-        (door.raw("POST", "/mcp", &headers, &large).status() == 503).then_some(())
-    });
+    let late = || hang(&door, "/mcp", &door.bearer, 1 << 20);
+    let (hanging, _) = crowd(16, late, || door.raw("POST", "/mcp", &headers, &large));
     assert_ne!(door.raw("POST", "/mcp", &headers, b"{}").status(), 503);
     drop(hanging);
 }
