@@ -10,7 +10,7 @@
 //! | `intake` | the body of a POST, and its idempotency key |
 //! | `idempotency` | answers that were given, to be given again |
 //! | `routes` | every address with its handler |
-//! | `events` | the stream |
+//! | `events`, `streams` | the stream, and what keeps it open |
 //! | `probes` | is it alive, does it lead, its numbers |
 //! | `extract`, `reply`, `problem` | from HTTP to the verbs and back |
 //! | `openapi` | what the document says beside the routes |
@@ -27,6 +27,7 @@ pub mod probes;
 pub mod problem;
 pub mod reply;
 pub mod routes;
+pub mod streams;
 pub mod tls;
 
 use super::code::Code;

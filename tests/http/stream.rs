@@ -24,10 +24,14 @@ struct Stream {
 
 impl Stream {
     fn open(door: &Door, path: &str, last: Option<u64>) -> Self {
+        Self::open_as(door, &door.bearer, path, last)
+    }
+
+    fn open_as(door: &Door, bearer: &str, path: &str, last: Option<u64>) -> Self {
         let mut stream = TcpStream::connect(door.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n{last}\r\n", door.bearer);
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {bearer}\r\n{last}\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut stream = Self { reader: BufReader::new(stream), text: String::new(), ended: false };
         let head = stream.lines_until_empty();
@@ -183,6 +187,21 @@ fn streams_are_counted_and_end_with_the_daemon() {
         while stream.next().is_some() {}
         assert!(stream.ended, "it ends as a whole answer, and is not cut");
     }
+}
+
+#[test]
+fn whoever_may_not_come_in_any_more_does_not_stay_in() {
+    let door = Door::open();
+    let bo = format!("Bearer {}", door.daemon.token("bo", "human", "ops", &["auditor"]));
+    let mut stream = Stream::open_as(&door, &bo, "/v1/events?after=0", None);
+    let mut other = Stream::open(&door, "/v1/events", None);
+    assert!(stream.next().is_some());
+    door.daemon.cli(&["token", "revoke", "bo"]).expect_code(0);
+    while stream.next().is_some() {}
+    assert!(stream.ended, "it ends as a whole answer, and is not cut");
+    assert_eq!(door.raw("GET", "/v1/events", &[("authorization", &bo)], b"").status(), 401);
+    assert_eq!(door.order("/v1/kills", r#"{"scope": "cell=x"}"#).status(), 201);
+    while other.next().unwrap().event != "kill_requested" {}
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! INVARIANT: S23. Nobody comes in without a credential: an address that does not exist answers 401, too.
 
 use super::problem::Problem;
-use super::{Http, Settings};
+use super::{Http, Settings, streams};
 use crate::api::auth::Unauthenticated;
 use crate::api::code::Code;
 use crate::api::refusals::Refused;
@@ -159,13 +159,37 @@ async fn pass(http: &Arc<Http>, mut request: Request, next: Next) -> Result<Resp
             http.doors.service.refuse(refused, None);
         })?;
     }
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(caller.clone());
     // A kill takes its place when its body has come (`intake`): nobody keeps places of kills by being slow.
-    let _place = if kill { None } else { Some(http.limits.place()?) };
+    let _place = if kill { None } else { Some(http.limits.place(caller.principal.kind)?) };
     let looks = matches!(*request.method(), Method::GET | Method::HEAD) && door == Door::Http;
+    let shown = Shown { authorization: request.headers().get(AUTHORIZATION).cloned(), peer, caller };
     let answer = next.run(request);
-    let response = if looks { http.limits.in_time(answer).await? } else { answer.await };
-    if looks { http.limits.stream(response) } else { Ok(response) }
+    if !looks {
+        return Ok(answer.await);
+    }
+    let response = http.limits.in_time(answer).await?;
+    if streams::is_stream(&response) { streams::keep(http, shown, response) } else { Ok(response) }
+}
+
+/// What somebody has come in by, to be looked at again while they stay.
+pub struct Shown {
+    authorization: Option<HeaderValue>,
+    peer: Option<Peer>,
+    caller: Caller,
+}
+
+impl Shown {
+    /// Whoever came in by it.
+    pub fn kind(&self) -> PrincipalKind {
+        self.caller.principal.kind
+    }
+
+    /// It would let in the same caller, with the same roles, now.
+    pub async fn holds(&self, http: &Http) -> bool {
+        let headers = self.authorization.iter().map(|value| (AUTHORIZATION, value.clone())).collect();
+        caller(http, &headers, self.peer.as_ref(), self.caller.door).await.is_ok_and(|caller| caller == self.caller)
+    }
 }
 
 /// A stop order.

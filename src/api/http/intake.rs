@@ -42,7 +42,8 @@ pub async fn bounded(State(http): State<Arc<Http>>, request: Request, next: Next
     let (head, body) = request.into_parts();
     // One that does not say how large it is counts as large.
     let small = body.size_hint().upper().is_some_and(|most| most <= SMALL_MAX as u64);
-    let space = if small { Ok(None) } else { http.limits.large().map(Some) };
+    let kind = head.extensions.get::<Caller>().map_or(PrincipalKind::Agent, |caller| caller.principal.kind);
+    let space = if small { Ok(None) } else { http.limits.large(kind).map(Some) };
     let read = async {
         let space = space?;
         Ok::<_, Problem>((space, read(&head.headers, body, LARGE_MAX, http.limits.time).await?))
@@ -59,15 +60,15 @@ async fn taken_in(http: Arc<Http>, request: Request, next: Next) -> Result<Respo
     is_json(&head.headers, &body)?;
     let kill = is_kill(&head.method, &head.uri);
     let large = LARGE.contains(&head.uri.path());
-    let space = if large { Some(http.limits.large()?) } else { None };
+    let caller = head.extensions.get::<Caller>().map(|caller| caller.principal.clone());
+    let kind = caller.as_ref().map_or(PrincipalKind::Agent, |caller| caller.kind);
+    let space = if large { Some(http.limits.large(kind)?) } else { None };
     let (max, time) = match (large, kill) {
         (true, _) => (LARGE_MAX, http.limits.time),
         (false, true) => (SMALL_MAX, http.limits.head_time),
         (false, false) => (SMALL_MAX, http.limits.time),
     };
     let body = read(&head.headers, body, max, time).await?;
-    let caller = head.extensions.get::<Caller>().map(|caller| caller.principal.clone());
-    let kind = caller.as_ref().map_or(PrincipalKind::Agent, |caller| caller.kind);
     let place = if kill { Some(http.limits.kill(kind).await?) } else { None };
     let asked = key.as_ref().zip(caller).map(|(key, by)| Asked {
         by: (by.kind, by.name, by.party),

@@ -1,14 +1,11 @@
 //! How much at once: places for requests, with a share that only kills have; streams; and how often one principal may ask. Whoever
-//! finds no place is told so at once: a queue would only hide it.
+//! finds no place is told so at once: a queue would only hide it. Agents and services get half of the places at most: however busy they
+//! are, the people who look after them come in.
 
 use super::problem::Problem;
 use crate::api::code::Code;
 use crate::config::http::HttpLimits;
 use crate::model::principal::{Caller, PrincipalKind};
-use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::Response;
-use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,16 +26,46 @@ const PRINCIPALS: usize = 10_000;
 /// The limits, and what is taken of them.
 #[derive(Debug)]
 pub struct Limits {
-    requests: Arc<Semaphore>,
+    requests: Places,
     kills: Arc<Semaphore>,
     kills_of_others: Arc<Semaphore>,
-    large: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    large: Places,
+    streams: Places,
     rates: Mutex<BTreeMap<(PrincipalKind, String), Bucket>>,
     per_second: f64,
     burst: f64,
     pub(super) time: Duration,
     pub(super) head_time: Duration,
+}
+
+/// So many at once, and half as many for callers who are no people.
+#[derive(Debug)]
+struct Places {
+    all: Arc<Semaphore>,
+    of_others: Arc<Semaphore>,
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Place(#[expect(dead_code, reason = "held, not read")] (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>));
+
+impl Places {
+    fn of(count: usize) -> Self {
+        let of = |count| Arc::new(Semaphore::new(count));
+        Self { all: of(count), of_others: of(count.div_ceil(2)) }
+    }
+
+    fn take(&self, by: PrincipalKind) -> Option<Place> {
+        let share = match by {
+            PrincipalKind::Human => None,
+            PrincipalKind::Agent | PrincipalKind::Service => {
+                Some(Arc::clone(&self.of_others).try_acquire_owned().ok()?)
+            }
+        };
+        let place = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Place((place, share)))
+    }
 }
 
 #[derive(Debug)]
@@ -50,13 +77,12 @@ struct Bucket {
 impl Limits {
     /// As they are configured.
     pub fn of(limits: &HttpLimits) -> Self {
-        let places = |count: usize| Arc::new(Semaphore::new(count));
         Self {
-            requests: places(limits.requests),
-            kills: places(KILLS),
-            kills_of_others: places(KILLS_OF_OTHERS),
-            large: places(LARGE),
-            streams: places(limits.streams),
+            requests: Places::of(limits.requests),
+            kills: Arc::new(Semaphore::new(KILLS)),
+            kills_of_others: Arc::new(Semaphore::new(KILLS_OF_OTHERS)),
+            large: Places::of(LARGE),
+            streams: Places::of(limits.streams),
             rates: Mutex::default(),
             per_second: f64::from(limits.per_second),
             burst: f64::from(limits.burst),
@@ -69,18 +95,24 @@ impl Limits {
     ///
     /// # Errors
     /// Busy.
-    pub fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.requests)
-            .try_acquire_owned()
-            .map_err(|_| busy("as many requests as it takes are being answered"))
+    pub fn place(&self, by: PrincipalKind) -> Result<Place, Problem> {
+        self.requests.take(by).ok_or_else(|| busy("as many requests as it takes are being answered"))
     }
 
     /// A place for a large body.
     ///
     /// # Errors
     /// Busy.
-    pub fn large(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.large).try_acquire_owned().map_err(|_| busy("as many change sets as it takes are being read"))
+    pub fn large(&self, by: PrincipalKind) -> Result<Place, Problem> {
+        self.large.take(by).ok_or_else(|| busy("as many change sets as it takes are being read"))
+    }
+
+    /// A place for a stream of events, for as long as it lasts.
+    ///
+    /// # Errors
+    /// Busy.
+    pub fn stream(&self, by: PrincipalKind) -> Result<Place, Problem> {
+        self.streams.take(by).ok_or_else(|| busy("as many streams as it takes are open"))
     }
 
     /// A place for a kill: no other request can take it, and no agent's kill a person's.
@@ -103,25 +135,6 @@ impl Limits {
         tokio::time::timeout(self.time, answer).await.map_err(|_| {
             busy("there was no answer in time; an order may or may not have been taken, `GET /v1/status` tells")
         })
-    }
-
-    /// The same response; a stream of events keeps a place for as long as it lasts.
-    ///
-    /// # Errors
-    /// Busy.
-    pub fn stream(&self, response: Response) -> Result<Response, Problem> {
-        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-        if !kind.starts_with(b"text/event-stream") {
-            return Ok(response);
-        }
-        let place = Arc::clone(&self.streams).try_acquire_owned();
-        let place = place.map_err(|_| busy("as many streams as it takes are open"))?;
-        let (head, body) = response.into_parts();
-        let held = body.into_data_stream().map(move |chunk| {
-            let _ = &place;
-            chunk
-        });
-        Ok(Response::from_parts(head, Body::from_stream(held)))
     }
 
     /// Counts a request of this principal.
@@ -191,11 +204,30 @@ mod tests {
         limits.rate(&caller(&format!("p{}", PRINCIPALS + 9))).unwrap_err();
     }
 
+    #[test]
+    fn people_find_a_place_however_busy_agents_and_services_are() {
+        let limits = Limits::of(&HttpLimits { requests: 5, streams: 4, ..HttpLimits::default() });
+        let agents: Vec<_> = (0..2).map(|_| limits.place(PrincipalKind::Agent).unwrap()).collect();
+        let service = limits.place(PrincipalKind::Service).unwrap();
+        assert_eq!(limits.place(PrincipalKind::Agent).unwrap_err().code(), Code::Busy);
+        let people: Vec<_> = (0..2).map(|_| limits.place(PrincipalKind::Human).unwrap()).collect();
+        limits.place(PrincipalKind::Human).unwrap_err();
+        drop(service);
+        drop(limits.place(PrincipalKind::Service).unwrap());
+        drop((agents, people));
+        let _streams: Vec<_> = (0..2).map(|_| limits.stream(PrincipalKind::Service).unwrap()).collect();
+        limits.stream(PrincipalKind::Agent).unwrap_err();
+        drop(limits.stream(PrincipalKind::Human).unwrap());
+        let _bodies: Vec<_> = (0..LARGE / 2).map(|_| limits.large(PrincipalKind::Agent).unwrap()).collect();
+        limits.large(PrincipalKind::Agent).unwrap_err();
+        drop(limits.large(PrincipalKind::Human).unwrap());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn kills_have_places_of_their_own() {
         let limits = Limits::of(&HttpLimits { requests: 1, ..HttpLimits::default() });
-        let _taken = limits.place().unwrap();
-        assert_eq!(limits.place().unwrap_err().code(), Code::Busy);
+        let _taken = limits.place(PrincipalKind::Human).unwrap();
+        assert_eq!(limits.place(PrincipalKind::Human).unwrap_err().code(), Code::Busy);
         let kills: Vec<_> = (0..KILLS).map(|_| Arc::clone(&limits.kills).try_acquire_owned().unwrap()).collect();
         assert_eq!(limits.kill(PrincipalKind::Human).await.unwrap_err().code(), Code::Busy);
         drop(kills);
