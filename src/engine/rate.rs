@@ -65,7 +65,7 @@ pub fn alarms(state: &State, plan: &Plan, rule: &RateRule, now: Timestamp) -> Ve
     if !counts(plan) {
         return Vec::new();
     }
-    let agent = &plan.change_set.agent;
+    let agent = name(plan);
     let (mut own, mut fleet) = (Tally { seen: 1, ..Tally::default() }, Tally { seen: 1, ..Tally::default() });
     for (of, age) in proposals(state, now) {
         fleet.count(age, rule);
@@ -73,7 +73,7 @@ pub fn alarms(state: &State, plan: &Plan, rule: &RateRule, now: Timestamp) -> Ve
             own.count(age, rule);
         }
     }
-    let both = [(RateOf::Agent(agent.clone()), own), (RateOf::Fleet, fleet)];
+    let both = [(RateOf::Agent(agent), own), (RateOf::Fleet, fleet)];
     let due = both.into_iter().filter_map(|(of, tally)| {
         let Rate { seen, usual, threshold } = tally.rate(rule);
         let due = seen >= threshold && !told(state, &of, seen, rule, now);
@@ -85,26 +85,30 @@ pub fn alarms(state: &State, plan: &Plan, rule: &RateRule, now: Timestamp) -> Ve
 /// Every rate that there is at a time: of each agent that has proposed within the window or in the days before, and of the fleet.
 pub fn rates(state: &State, rule: &RateRule, now: Timestamp) -> BTreeMap<RateOf, Rate> {
     let mut fleet = Tally::default();
-    let mut agents: BTreeMap<&str, Tally> = BTreeMap::new();
+    let mut agents: BTreeMap<String, Tally> = BTreeMap::new();
     for (agent, age) in proposals(state, now) {
         fleet.count(age, rule);
         agents.entry(agent).or_default().count(age, rule);
     }
     let known = agents.into_iter().filter(|(_, tally)| tally.seen > 0 || !tally.before.is_empty());
-    let mut rates: BTreeMap<_, _> =
-        known.map(|(agent, tally)| (RateOf::Agent(agent.to_owned()), tally.rate(rule))).collect();
+    let mut rates: BTreeMap<_, _> = known.map(|(agent, tally)| (RateOf::Agent(agent), tally.rate(rule))).collect();
     rates.insert(RateOf::Fleet, fleet.rate(rule));
     rates
 }
 
 /// Whose each proposal on record was, and how old it is in milliseconds. What is dated in the future was proposed before a clock was
 /// set back: it is left out until its time has come, or every correction of a clock would be an alarm.
-fn proposals(state: &State, now: Timestamp) -> impl Iterator<Item = (&str, u64)> {
+fn proposals(state: &State, now: Timestamp) -> impl Iterator<Item = (String, u64)> {
     let now = now.as_millisecond();
     state.rollouts.values().filter(|rollout| counts(&rollout.plan)).filter_map(move |rollout| {
         let age = u64::try_from(now - rollout.plan.created_at.as_millisecond()).ok()?;
-        Some((rollout.plan.change_set.agent.as_str(), age))
+        Some((name(&rollout.plan), age))
     })
+}
+
+/// An agent is the same one however its name is written.
+fn name(plan: &Plan) -> String {
+    plan.change_set.agent.trim().to_lowercase()
 }
 
 /// True for what changes something of somebody's.

@@ -148,6 +148,16 @@ fn a_burst_alarms_once_and_when_it_doubles() {
 }
 
 #[test]
+fn another_spelling_is_the_same_agent() {
+    let mut world = World::new();
+    for day in 0..14 {
+        assert_eq!(world.burst("kiro", day * DAY + 10 * HOUR, 1), (vec![], vec![]));
+    }
+    assert_eq!(world.burst("Kiro", 14 * DAY + 10 * HOUR, 5).0, vec![]);
+    assert_eq!(world.burst(" KIRO", 14 * DAY + 10 * HOUR + 600, 5).0, vec![7]);
+}
+
+#[test]
 fn an_agent_that_is_always_busy_does_not() {
     let mut world = World::new();
     for hour in 0..8 * 24 {
