@@ -153,6 +153,8 @@ impl From<&Refusal> for Code {
             Refusal::NotHeld(_) => Self::NotHeld,
             Refusal::Reverting(_) => Self::Reverting,
             Refusal::TargetOwned { .. } => Self::TargetOwned,
+            // Never told: whoever gives the same order again is answered like the first time.
+            Refusal::InForce(_) => Self::Internal,
             Refusal::UnknownKill(_) => Self::UnknownKill,
             Refusal::OnePerson(_) => Self::OnePerson,
             Refusal::AgentMayNot(_) => Self::Forbidden,

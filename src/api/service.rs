@@ -1,7 +1,6 @@
 //! The one list of verbs. Every door calls [`Service::answer`], and nothing else reaches the loop: the same checks, the same answers, the
 //! same record of what was refused.
 
-mod kill;
 mod look;
 
 use super::code::Code;
@@ -23,7 +22,6 @@ use crate::model::ids::{Digest, KillId, RolloutId};
 use crate::model::pipeline::Pipeline;
 use crate::model::plan::Plan;
 use crate::model::principal::{Caller, Door, HandedIn};
-use kill::Standing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,7 +130,11 @@ impl Service {
             Request::Preview { submission } => return self.propose(caller, submission, true, key).await,
             other => other,
         };
-        if let Some(refused) = self.denied(caller, wanted(&request)).await? {
+        let orders = match request {
+            Request::Kill { .. } => self.orders.of_stops(),
+            _ => self.orders.clone(),
+        };
+        if let Some(refused) = denied(&orders, caller, wanted(&request)).await? {
             return Ok(refused);
         }
         match request {
@@ -146,13 +148,6 @@ impl Service {
             Request::Drill { sandbox } => self.drill(caller, sandbox).await,
             other => self.look(caller, other).await,
         }
-    }
-
-    /// INVARIANT: S6, S23. Asked before anything is done.
-    async fn denied(&self, caller: &Caller, verb: Verb) -> Result<Option<Response>, Stopped> {
-        let caller = caller.clone();
-        let denied = self.orders.look(move |core| authority::may(core.state(), &caller, &verb)).await?.err();
-        Ok(denied.map(|denied| Response::Refused { code: (&denied).into(), message: denied.to_string() }))
     }
 
     async fn order(&self, input: Input) -> Result<Response, Stopped> {
@@ -173,7 +168,7 @@ impl Service {
         };
         let agent = admitted.agent.clone();
         let verb = if look_only { Verb::Preview { agent } } else { Verb::Propose { agent } };
-        if let Some(refused) = self.denied(caller, verb).await? {
+        if let Some(refused) = denied(&self.orders, caller, verb).await? {
             return Ok(refused);
         }
         let handed_in = handed_in(caller, &submission, look_only, key);
@@ -271,14 +266,7 @@ impl Service {
         mode: KillMode,
         reason: String,
     ) -> Result<Response, Stopped> {
-        let (who, wanted, why) = (caller.principal.clone(), scope.clone(), reason.clone());
-        match self.orders.look(move |core| kill::standing(core.state(), &who, &wanted, mode, &why)).await? {
-            Standing::InForce(id) => return self.await_kill(&id).await,
-            Standing::Pointless(refusal) => return Ok(refused(&refusal)),
-            Standing::New => {}
-        }
         let id = self.surroundings.kill_id();
-        let reason = kill::short(reason);
         let door = match caller.door {
             Door::Socket => KillDoor::Cli,
             Door::Http => KillDoor::Http,
@@ -286,21 +274,21 @@ impl Service {
         };
         let by = caller.principal.name.clone();
         let kill = Kill { id: id.clone(), scope, mode, by, door, at: self.surroundings.wall(), reason };
-        if let Err(refusal) = self.orders.input(Input::Kill(kill)).await? {
-            return Ok(refused(&refusal));
+        match self.orders.input(Input::Stop { kill, kind: caller.principal.kind }).await? {
+            Ok(()) => self.await_kill(&id).await,
+            Err(Refusal::InForce(known)) => self.await_kill(&known).await,
+            Err(refusal) => Ok(refused(&refusal)),
         }
-        self.await_kill(&id).await
     }
 
     /// Waits for the acknowledgement, for as long as the answer may take.
     async fn await_kill(&self, id: &KillId) -> Result<Response, Stopped> {
+        let orders = self.orders.of_stops();
         let until = tokio::time::Instant::now() + KILL_ANSWER;
         loop {
             let wanted = id.clone();
-            let view = self
-                .orders
-                .look(move |core| core.state().kills.get(&wanted).map(|k| view::kill(core.state(), k)))
-                .await?;
+            let view =
+                orders.look(move |core| core.state().kills.get(&wanted).map(|k| view::kill(core.state(), k))).await?;
             match view {
                 Some(view) if view.state == "pending" && tokio::time::Instant::now() < until => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -349,6 +337,13 @@ impl Service {
             .await?;
         Ok(Response::Lift(LiftView { kill, lifted, by }))
     }
+}
+
+/// INVARIANT: S6, S23. Asked before anything is done.
+async fn denied(orders: &Orders, caller: &Caller, verb: Verb) -> Result<Option<Response>, Stopped> {
+    let caller = caller.clone();
+    let denied = orders.look(move |core| authority::may(core.state(), &caller, &verb)).await?.err();
+    Ok(denied.map(|denied| Response::Refused { code: (&denied).into(), message: denied.to_string() }))
 }
 
 /// Who handed it in, and which request it was.

@@ -17,6 +17,7 @@
 //! | `proof` | whether a stack is what it should be |
 //! | `rate` | whether changes come far faster than they usually do |
 //! | `watch`, `health` | when health is looked at, and what it says |
+//! | `stop` | what a stop order meets |
 //! | `tokens` | what the record must learn of the file of tokens |
 //! | `effect` | the closed list of what the world may be asked |
 //! | `notice` | of which facts people are told |
@@ -47,6 +48,7 @@ pub mod resource_types;
 pub mod revert;
 pub mod session;
 pub mod step;
+pub mod stop;
 pub mod tokens;
 pub mod watch;
 pub mod wave;

@@ -5,6 +5,7 @@ use super::answer::{self, PersonsAnswer};
 use super::effect::{Answer, EffectId, Reply};
 use super::rate;
 use super::session::{Ask, Purpose, Session};
+use super::stop;
 use super::tokens;
 use crate::guard::{self, Guard};
 use crate::model::drill::Drill;
@@ -12,7 +13,7 @@ use crate::model::event::Event;
 use crate::model::halt::{Hold, Kill, RevertReason};
 use crate::model::ids::{Digest, KillId, RolloutId, TargetId};
 use crate::model::plan::Plan;
-use crate::model::principal::{HandedIn, Principal, RefusedOrder};
+use crate::model::principal::{HandedIn, Principal, PrincipalKind, RefusedOrder};
 use crate::model::state::{Rollout, RolloutPhase, State};
 use crate::model::time::{self, Now};
 use crate::model::token::TokenSeen;
@@ -67,6 +68,13 @@ pub enum Input {
     },
     /// A stop order.
     Kill(Kill),
+    /// A stop order of somebody who came in by a door.
+    Stop {
+        /// The order, as it is if it is a new one.
+        kill: Kill,
+        /// What they are.
+        kind: PrincipalKind,
+    },
     /// One of two people lifts a stop order: the first one asks, the second one lifts.
     Lift {
         /// Which.
@@ -117,6 +125,9 @@ pub enum Refusal {
         /// Whose it is.
         owner: RolloutId,
     },
+    /// The same caller has given the same order: it is this one.
+    #[error("the kill `{0}` is the same order, and in force")]
+    InForce(KillId),
     /// No such stop order.
     #[error("there is no kill `{0}` in force")]
     UnknownKill(KillId),
@@ -207,6 +218,7 @@ pub fn react(state: &State, session: &mut Session, input: Input, now: Now) -> Re
             _ => Ok(vec![Event::RevertStarted { rollout, reason: RevertReason::Requested { by } }]),
         },
         Input::Kill(kill) => Ok(vec![Event::KillRequested { kill }]),
+        Input::Stop { kill, kind } => stop::take(state, kill, kind),
         Input::Lift { kill, by } => lift(state, kill, by, now),
         Input::OrderRefused(refused) => Ok(vec![Event::OrderRefused { refused }]),
         Input::TokensSeen(seen) => Ok(tokens::changes(state, &seen)),

@@ -84,6 +84,20 @@ impl KillScope {
             Self::Rollout(id) => plan.rollout == *id,
         }
     }
+
+    /// True when both stop the same, however their names are written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, Self::All) => true,
+            (Self::Environment(a), Self::Environment(b))
+            | (Self::Region(a), Self::Region(b))
+            | (Self::Cell(a), Self::Cell(b))
+            | (Self::Pipeline(a), Self::Pipeline(b))
+            | (Self::Agent(a), Self::Agent(b)) => is_same_name(a, b),
+            (Self::Rollout(a), Self::Rollout(b)) => a == b,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for KillScope {
@@ -103,12 +117,12 @@ impl fmt::Display for KillScope {
 impl FromStr for KillScope {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "all" {
+        if text.trim() == "all" {
             return Ok(Self::All);
         }
         let known =
             "say `all`, or one of `environment=`, `region=`, `cell=`, `pipeline=`, `agent=`, `rollout=` with a name";
-        match text.split_once('=') {
+        match text.split_once('=').map(|(kind, name)| (kind.trim(), name.trim())) {
             Some((_, "")) | None => Err(format!("`{text}` is no kill scope: {known}")),
             Some(("environment", name)) => Ok(Self::Environment(name.to_owned())),
             Some(("region", name)) => Ok(Self::Region(name.to_owned())),
