@@ -5,7 +5,7 @@
 mod sim;
 
 use sim::{Change, Harness, V1, V2, V2_BAD, V2_FAILS};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wavegate::cloud::sim::{Fault, Operation};
 use wavegate::engine::decide::{Input, Refusal};
 use wavegate::model::event::{Event, Outcome, StartSeen};
@@ -193,4 +193,37 @@ async fn a_flood_of_questions_does_not_keep_the_worlds_answers_waiting() {
     let in_time = tokio::time::timeout(Duration::from_secs(20), captured).await;
     flood.iter().for_each(tokio::task::JoinHandle::abort);
     assert!(in_time.is_ok(), "nothing that the world answered was taken for 20 seconds");
+}
+
+/// Whoever stops does not stand in the queue of those who ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_stop_order_waits_behind_no_question() {
+    let h = Harness::new(7, &[1]).await;
+    let flood: Vec<_> = (0..200)
+        .map(|_| {
+            let orders = h.orders();
+            tokio::spawn(
+                async move { while orders.look(|_| std::thread::sleep(Duration::from_millis(5))).await.is_ok() {} },
+            )
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let began = Instant::now();
+    h.orders().look(|_| ()).await.unwrap();
+    let question = began.elapsed();
+    let began = Instant::now();
+    h.orders().input(kill(KillMode::Pause)).await.unwrap().unwrap();
+    let stop = began.elapsed();
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(stop * 3 < question, "a stop order took {stop:?}, a question {question:?}");
+}
+
+/// A loop that is told to end first takes the stop orders that are there: the next daemon finds them on record.
+#[tokio::test(start_paused = true)]
+async fn a_stop_order_that_came_before_the_end_is_on_record() {
+    let h = Harness::new(7, &[1]).await;
+    let orders = h.orders();
+    let ((), taken) = tokio::join!(orders.stop(), orders.input(kill(KillMode::Halt)));
+    assert_eq!(taken, Ok(Ok(())));
+    assert!(h.events().iter().any(|event| matches!(event, Event::KillRequested { .. })));
 }

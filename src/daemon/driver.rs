@@ -33,7 +33,10 @@ pub enum Order {
 
 /// Sends orders to the loop.
 #[derive(Clone, Debug)]
-pub struct Orders(mpsc::Sender<Order>);
+pub struct Orders {
+    queue: mpsc::Sender<Order>,
+    stops: mpsc::Sender<Order>,
+}
 
 /// The loop has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +50,9 @@ impl Orders {
     /// [`Stopped`] when the loop has ended.
     pub async fn input(&self, input: Input) -> Result<Result<(), Refusal>, Stopped> {
         let (send, receive) = oneshot::channel();
-        self.0.send(Order::Input(input, send)).await.map_err(|_| Stopped)?;
+        // INVARIANT: L3. However many others wait, who stops does not stand behind them.
+        let queue = if matches!(input, Input::Kill(_) | Input::Stop { .. }) { &self.stops } else { &self.queue };
+        queue.send(Order::Input(input, send)).await.map_err(|_| Stopped)?;
         receive.await.map_err(|_| Stopped)
     }
 
@@ -58,15 +63,53 @@ impl Orders {
     pub async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Core) -> T + Send + 'static) -> Result<T, Stopped> {
         let (send, receive) = oneshot::channel();
         let order = Order::Look(Box::new(move |core| drop(send.send(look(core)))));
-        self.0.send(order).await.map_err(|_| Stopped)?;
+        self.queue.send(order).await.map_err(|_| Stopped)?;
         receive.await.map_err(|_| Stopped)
     }
 
     /// Stops the loop.
     pub async fn stop(&self) {
         // A loop that has ended is stopped.
-        let _ = self.0.send(Order::Stop).await;
+        let _ = self.queue.send(Order::Stop).await;
     }
+
+    /// The same for whoever stops: what is asked by it waits behind other stop orders alone.
+    #[must_use]
+    pub fn of_stops(&self) -> Self {
+        Self { queue: self.stops.clone(), stops: self.stops.clone() }
+    }
+}
+
+/// Where the next turn comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Orders to stop, and what those who stop ask.
+    Stops,
+    /// The world's answers, and deadlines.
+    World,
+    /// All other orders.
+    Orders,
+}
+
+impl Source {
+    /// They take turns: however much comes of one, no other is kept waiting.
+    fn others_first(self) -> [Self; 3] {
+        match self {
+            Self::Stops => [Self::World, Self::Orders, Self::Stops],
+            Self::World => [Self::Stops, Self::Orders, Self::World],
+            Self::Orders => [Self::Stops, Self::World, Self::Orders],
+        }
+    }
+}
+
+/// What came.
+enum Came {
+    Order(Order),
+    Reply((EffectId, Reply)),
+    /// It is time for something.
+    Time,
+    /// Nobody is left who could order anything.
+    End,
 }
 
 type Performing = Pin<Box<dyn Future<Output = (EffectId, Reply)> + Send>>;
@@ -78,6 +121,10 @@ pub struct Driver<W> {
     clock: Clock,
     kill_file: Option<PathBuf>,
     orders: mpsc::Receiver<Order>,
+    stops: mpsc::Receiver<Order>,
+    served: Source,
+    /// It ends as soon as nobody who stops is waiting any more.
+    stopping: bool,
     performing: FuturesUnordered<Performing>,
     wake: Option<Duration>,
     /// When the kill file was last looked for.
@@ -92,20 +139,24 @@ pub type Observer<'a> = &'a mut (dyn FnMut(&mut Core, crate::model::time::Now) +
 impl<W: Perform> Driver<W> {
     /// A loop over `world`, and the way to give it orders.
     pub fn new(core: Core, world: Arc<W>, clock: Clock, kill_file: Option<PathBuf>) -> (Self, Orders) {
-        let (send, orders) = mpsc::channel(64);
+        let (queue, orders) = mpsc::channel(64);
+        let (stop, stops) = mpsc::channel(64);
         let driver = Self {
             core,
             world,
             clock,
             kill_file,
             orders,
+            stops,
+            served: Source::World,
+            stopping: false,
             performing: FuturesUnordered::new(),
             wake: None,
             looked: Duration::ZERO,
             renewed: Duration::ZERO,
             renew: leader::RENEW,
         };
-        (driver, Orders(send))
+        (driver, Orders { queue, stops: stop })
     }
 
     /// Renews the lease so often instead of every [`leader::RENEW`]: for virtual time, where nobody else waits for the lease.
@@ -168,35 +219,61 @@ impl<W: Perform> Driver<W> {
                     return Ok(Some(kills));
                 }
             }
-            // However much is asked: what the world has answered is taken in between, and deadlines are kept. Waiting comes after that,
-            // and wakes for both.
-            if let Some(Some(reply)) = self.performing.next().now_or_never() {
-                return Ok(Some(self.replies(reply)));
-            }
-            if self.wake.is_some_and(|wake| wake <= now) {
-                return Ok(Some(Vec::new()));
-            }
-            // Without a kill file nothing but the lease wants to be looked after.
-            let tick = if self.kill_file.is_some() { self.looked + LOOK_FOR_KILL } else { self.renewed + self.renew };
-            let until = self.clock.instant(self.wake.map_or(tick, |wake| wake.min(tick)));
-            let order = tokio::select! {
-                biased;
-                order = self.orders.recv() => Some(order),
-                Some(reply) = self.performing.next(), if !self.performing.is_empty() => return Ok(Some(self.replies(reply))),
-                () = tokio::time::sleep_until(until) => None,
+            let came = match self.at_hand(now) {
+                Some(came) => came,
+                None => self.wait().await,
             };
-            match order {
-                Some(Some(Order::Input(input, answer))) => {
+            match came {
+                Came::Order(Order::Input(input, answer)) => {
                     answers.push(answer);
                     return Ok(Some(vec![input]));
                 }
-                Some(Some(Order::Look(look))) => look(&self.core),
-                Some(Some(Order::Stop) | None) => return Ok(None),
-                None if self.wake.is_some_and(|wake| wake <= self.clock.now().monotonic) => {
+                Came::Order(Order::Look(look)) => look(&self.core),
+                // INVARIANT: S23. A stop order that came before the end is on record before the end.
+                Came::Order(Order::Stop) => self.stopping = true,
+                Came::End => return Ok(None),
+                Came::Reply(reply) => return Ok(Some(self.replies(reply))),
+                Came::Time if self.wake.is_some_and(|wake| wake <= self.clock.now().monotonic) => {
                     return Ok(Some(Vec::new()));
                 }
-                None => {}
+                Came::Time => {}
             }
+        }
+    }
+
+    /// What is there already, if anything is.
+    fn at_hand(&mut self, now: Duration) -> Option<Came> {
+        if self.stopping {
+            return Some(self.stops.try_recv().map_or(Came::End, Came::Order));
+        }
+        for source in self.served.others_first() {
+            let came = match source {
+                Source::Stops => self.stops.try_recv().ok().map(Came::Order),
+                Source::Orders => self.orders.try_recv().ok().map(Came::Order),
+                Source::World => match self.performing.next().now_or_never().flatten() {
+                    Some(reply) => Some(Came::Reply(reply)),
+                    None => self.wake.is_some_and(|wake| wake <= now).then_some(Came::Time),
+                },
+            };
+            if came.is_some() {
+                self.served = source;
+                return came;
+            }
+        }
+        None
+    }
+
+    /// Waits for whatever comes first.
+    async fn wait(&mut self) -> Came {
+        // Without a kill file nothing but the lease wants to be looked after.
+        let tick = if self.kill_file.is_some() { self.looked + LOOK_FOR_KILL } else { self.renewed + self.renew };
+        let until = self.clock.instant(self.wake.map_or(tick, |wake| wake.min(tick)));
+        tokio::select! {
+            biased;
+            Some(order) = self.stops.recv() => Came::Order(order),
+            order = self.orders.recv() => order.map_or(Came::End, Came::Order),
+            Some(reply) = self.performing.next(), if !self.performing.is_empty() => Came::Reply(reply),
+            () = tokio::time::sleep_until(until) => Came::Time,
         }
     }
 
@@ -218,7 +295,8 @@ impl<W: Perform> Driver<W> {
         let Some(kill) = self.kill_file.as_deref().and_then(|file| kill_file::read(file, now.wall)) else {
             return Vec::new();
         };
-        let same = |known: &Kill| known.door == KillDoor::File && known.scope == kill.scope && known.mode == kill.mode;
+        let same =
+            |known: &Kill| known.door == KillDoor::File && known.scope.is_same(&kill.scope) && known.mode == kill.mode;
         let in_force = self.core.state().kills.values().any(|k| k.in_force() && same(&k.kill));
         if in_force { Vec::new() } else { vec![Input::Kill(kill)] }
     }
