@@ -10,7 +10,7 @@ use crate::api::client::{CallError, Place};
 use crate::api::code::Code;
 use crate::api::verbs::{Request, Response};
 use crate::api::view::KillView;
-use crate::daemon::kill_file;
+use crate::daemon::kill_file::{self, Added};
 use std::path::Path;
 
 /// `wavegate kill`
@@ -63,9 +63,9 @@ fn not_taken(answer: Result<Response, CallError>, address: &str, args: &KillArgs
     complain(&format!(
         "{first}. The other doors, on the daemon's own machine:\n  \
          wavegate kill --scope {} --mode {}          (by its socket, and without a daemon by its kill file)\n  \
-         echo {} > STATE_DIR/KILL                     (heeded within a second, and at the daemon's start)\n  \
+         printf '%s\\n' {} '{}' > STATE_DIR/KILL       (heeded within a second, and at the daemon's start)\n  \
          kill -USR1 PID  or  kill -USR2 PID           (USR1 pauses everything, USR2 halts everything)",
-        args.scope, args.mode, args.mode
+        args.scope, args.mode, args.mode, args.scope
     ));
     Exit::Unreachable
 }
@@ -95,15 +95,21 @@ fn report(view: &KillView) -> Exit {
 
 /// The door that works when everything else is down.
 fn by_file(dir: &Path, args: &KillArgs) -> Exit {
-    match kill_file::write(dir, args.mode, &args.scope, &args.reason) {
-        Ok(file) => {
-            note(&format!(
-                "left the kill file `{}`: a daemon there heeds it within a second, and at its start before anything else",
-                file.display()
-            ));
+    let file = kill_file::path(dir);
+    match kill_file::add(&file, args.mode, &args.scope, &args.reason) {
+        Ok(added) => {
+            let file = file.display().to_string();
+            note(&match added {
+                Added::Written => format!(
+                    "left the kill file `{file}`: a daemon there heeds it within a second, and at its start before anything else"
+                ),
+                Added::Held => format!("the kill file `{file}` is there already, and stops at least as much"),
+                Added::Widened(mode) => format!(
+                    "the kill file `{file}` was there already, for something else: now it stops EVERYTHING ({mode}), which holds both orders"
+                ),
+            });
             note("remove the file before the kill is lifted");
             if is_json() {
-                let file = file.display().to_string();
                 print_json(&serde_json::json!({ "kill": null, "state": "pending", "pending": [], "file": file }));
             }
         }

@@ -176,9 +176,12 @@ async fn run_over<W: Perform>((driver, orders): (Driver<W>, Orders), signals: Ki
         }
     };
     notifier.start(newest.clone());
-    let http = match open_doors(&place, orders, signals, newest, notifier.clone(), metrics.clone()).await {
+    let heeded = signals.heed(&orders, &place.kill);
+    let http = match open_doors(&place, orders, newest, notifier.clone(), metrics.clone()).await {
         Ok(http) => http,
         Err(error) => {
+            drop(driver);
+            heeded.end().await;
             complain(&format!("the doors in `{}` cannot be opened: {error}", place.dir.display()));
             return Exit::Failed;
         }
@@ -194,6 +197,7 @@ async fn run_over<W: Perform>((driver, orders): (Driver<W>, Orders), signals: Ki
         });
     };
     let ended = driver.run(&mut observe).await;
+    heeded.end().await;
     // The streams of events end with the last record.
     drop(written);
     if let Some(http) = http {

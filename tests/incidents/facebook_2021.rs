@@ -56,8 +56,7 @@ async fn kill_by_file(plan: &Plan, outage: Outage) -> (Stage, Daemon) {
     daemon.until("mid-wave", |s| runs(s, 1)).await;
     network(&stage, plan, Some(outage));
     tokio::time::sleep(Duration::from_secs(30)).await;
-    kill_file::write(stage.kill_file().parent().unwrap(), KillMode::Pause, &KillScope::All, "it is our own doing")
-        .unwrap();
+    kill_file::add(&stage.kill_file(), KillMode::Pause, &KillScope::All, "it is our own doing").unwrap();
     (stage, daemon)
 }
 
@@ -114,7 +113,7 @@ async fn swallowed(plan: &Plan) -> (Stage, Daemon, Vec<(RolloutId, TargetId)>) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     network(&stage, plan, Some(Outage::Silent));
-    kill_file::write(stage.kill_file().parent().unwrap(), KillMode::Pause, &KillScope::All, "").unwrap();
+    kill_file::add(&stage.kill_file(), KillMode::Pause, &KillScope::All, "").unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
     let pending = stage.state().pending_of(&heeded(&stage).expect("in force"));
     (stage, daemon, pending)
@@ -163,7 +162,7 @@ fn the_signal_works_with_the_whole_network_down() {
     let rollout = daemon.propose(&change);
     for (signal, mode) in [("USR1", "pause"), ("USR2", "halt")] {
         daemon.signal(signal);
-        support::wait_for("the acknowledgement", Duration::from_secs(10), || {
+        support::wait_for("the acknowledgement", Duration::from_secs(60), || {
             let status = daemon.cli(&["status", "--json"]).json();
             let acknowledged = |kill: &serde_json::Value| kill["mode"] == mode && kill["state"] == "acknowledged";
             status["kills"].as_array().is_some_and(|kills| kills.iter().any(acknowledged)).then_some(())

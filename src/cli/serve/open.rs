@@ -3,7 +3,7 @@
 use super::Place;
 use super::files::Files;
 use super::http_door::{self, HttpDoor};
-use super::signals::{KillSignals, end_with_signals};
+use super::signals::end_with_signals;
 use crate::api::auth::Auth;
 use crate::api::doors::Doors;
 use crate::api::drill::{self, DrillSetup, Drills, RemoteAccess};
@@ -33,7 +33,6 @@ pub(super) fn ready(place: &Place<'_>, http: Option<&HttpDoor>) -> String {
 pub(super) async fn open_doors(
     place: &Place<'_>,
     orders: Orders,
-    signals: KillSignals,
     newest: watch::Receiver<u64>,
     notifier: Notifier,
     metrics: Metrics,
@@ -41,7 +40,6 @@ pub(super) async fn open_doors(
     // An address that cannot be had ends the start before anything else is open.
     let listening = http_door::bind(place.config.http.as_ref()).await?;
     end_with_signals(&orders)?;
-    signals.heed(&orders, &place.kill);
     if place.stdin {
         end_with_stdin(orders.clone());
     }

@@ -5,13 +5,20 @@ use crate::daemon::driver::Orders;
 use crate::daemon::kill_file;
 use crate::engine::decide::Input;
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// SIGUSR1 pauses everything, SIGUSR2 halts everything.
 pub(super) struct KillSignals([(Signal, SignalKind, KillMode); 2]);
+
+/// The signals while the loop runs, and until its very end.
+pub(super) struct Heeded {
+    tasks: JoinSet<()>,
+    end: watch::Sender<bool>,
+}
 
 impl KillSignals {
     /// From here on such a signal ends no process: it is an order, and waits until the loop takes it. To be called first of all.
@@ -21,17 +28,46 @@ impl KillSignals {
     }
 
     /// Gives the orders to this loop; one that has ended leaves them to the next daemon, in the kill file.
-    pub(super) fn heed(self, orders: &Orders, kill_file: &Path) {
-        for (mut signals, kind, mode) in self.0 {
-            let (orders, kill_file) = (orders.clone(), kill_file.to_owned());
-            tokio::spawn(async move {
-                while signals.recv().await.is_some() {
-                    let reason = format!("signal {}", kind.as_raw_value());
-                    if orders.input(Input::Kill(order(mode, reason.clone()))).await.is_err() {
-                        leave(&kill_file, mode, &reason);
-                    }
-                }
-            });
+    pub(super) fn heed(self, orders: &Orders, kill_file: &Path) -> Heeded {
+        let (end, ending) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for (signals, kind, mode) in self.0 {
+            let reason = format!("signal {}", kind.as_raw_value());
+            tasks.spawn(heed(signals, mode, reason, orders.clone(), kill_file.to_owned(), ending.clone()));
+        }
+        Heeded { tasks, end }
+    }
+}
+
+impl Heeded {
+    /// To be called when the loop has ended: every signal that has come is on record, or in the kill file.
+    pub(super) async fn end(mut self) {
+        // The runtime hands a signal on a moment after it came.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let _ = self.end.send(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn heed(
+    mut signals: Signal,
+    mode: KillMode,
+    reason: String,
+    orders: Orders,
+    kill_file: PathBuf,
+    mut ending: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            came = signals.recv() => match came {
+                Some(()) => {}
+                None => return,
+            },
+            _ = ending.wait_for(|ended| *ended) => return,
+        }
+        if orders.input(Input::Kill(order(mode, reason.clone()))).await.is_err() {
+            leave(&kill_file, mode, &reason);
         }
     }
 }
@@ -48,16 +84,11 @@ fn order(mode: KillMode, reason: String) -> Kill {
     }
 }
 
-/// This daemon issues nothing more. The next one would: it finds the order. A kill file that is there already is not written over.
+/// This daemon issues nothing more. The next one would: it finds the order.
 fn leave(file: &Path, mode: KillMode, reason: &str) {
-    let text = kill_file::text(mode, &KillScope::All, reason);
-    let written = OpenOptions::new().write(true).create_new(true).open(file).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    match written {
-        Ok(()) => {
-            tracing::warn!(file = %file.display(), %mode, "a kill by signal came at the end: it is left in the kill file")
+    match kill_file::add(file, mode, &KillScope::All, reason) {
+        Ok(_) => {
+            tracing::warn!(file = %file.display(), %mode, "a kill by signal came at the end: it is left in the kill file");
         }
         Err(error) => {
             tracing::error!(file = %file.display(), %mode, %error, "a kill by signal came at the end, and cannot be left in the kill file");
@@ -85,13 +116,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_at_the_end_is_left_for_the_next_daemon_and_writes_over_nothing() {
+    fn a_signal_at_the_end_is_left_for_the_next_daemon_and_takes_nothing_away() {
         let dir = tempfile::tempdir().unwrap();
         let file = kill_file::path(dir.path());
         leave(&file, KillMode::Halt, "signal 12");
         let found = kill_file::read(&file, wall()).unwrap();
         assert_eq!((found.mode, &found.scope, found.reason.as_str()), (KillMode::Halt, &KillScope::All, "signal 12"));
         leave(&file, KillMode::Pause, "signal 10");
+        assert_eq!(kill_file::read(&file, wall()).unwrap().mode, KillMode::Halt);
+        // What a drill or a person has left, and is less.
+        std::fs::write(&file, kill_file::text(KillMode::Pause, &KillScope::Cell("a".into()), "")).unwrap();
+        leave(&file, KillMode::Halt, "signal 12");
+        assert_eq!(kill_file::read(&file, wall()).unwrap().scope, KillScope::All);
         assert_eq!(kill_file::read(&file, wall()).unwrap().mode, KillMode::Halt);
     }
 }
