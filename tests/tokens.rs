@@ -156,6 +156,21 @@ fn a_token_comes_in_until_it_is_revoked_or_expires() {
     assert_eq!(me(&daemon, &early)["code"], "unauthenticated");
 }
 
+/// S23: whoever follows is looked at again, and told why they are shown nothing more.
+#[test]
+fn whoever_may_not_come_in_any_more_does_not_stay_in() {
+    let mut daemon = daemon();
+    daemon.run();
+    let token = daemon.token("late", "human", "platform", &["auditor"]);
+    let mut stream = UnixStream::connect(daemon.state_dir().join("wavegate.sock")).unwrap();
+    writeln!(stream, "{}", json!({"token": token, "follow": {"rollout": null, "after": 0}})).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    assert_eq!(lines.next().unwrap()["event"], "leader_started");
+    daemon.cli(&["token", "revoke", "late"]).expect_code(0);
+    let last = lines.last().unwrap();
+    assert_eq!((&last["answer"], &last["code"]), (&json!("refused"), &json!("unauthenticated")), "{last}");
+}
+
 /// S18: who gave out a token, to whom, with which roles, and who took it back is on record; before its first use, or within a second.
 #[test]
 fn each_token_is_on_record_before_it_lets_anybody_in() {

@@ -186,6 +186,14 @@ impl Following {
     }
 }
 
+/// How long an answer is waited for. A kill is answered within two seconds: somebody waits to use another door.
+pub(super) fn answer_within(request: &Request) -> Duration {
+    match request {
+        Request::Kill { .. } => Duration::from_secs(6),
+        _ => Duration::from_secs(30),
+    }
+}
+
 /// A proposal has a key of its own, and what only looks changes nothing: either may be asked twice.
 fn may_be_repeated(request: &Request) -> bool {
     match request {

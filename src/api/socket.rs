@@ -4,7 +4,7 @@
 use super::auth::Unauthenticated;
 pub use super::client::CallError;
 use super::client::lines::Lines;
-use super::client::may_pass;
+use super::client::{answer_within, may_pass};
 use super::code::Code;
 use super::doors::Doors;
 use super::feed::Filter;
@@ -25,8 +25,8 @@ use tokio::net::{UnixListener, UnixStream};
 const NAME: &str = "wavegate.sock";
 /// The longest request: a change set with its templates. More is refused, not buffered.
 const REQUEST_MAX: u64 = 16 * 1024 * 1024;
-/// How long a client waits for an answer; a kill answers within two seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// So often it is looked whether whoever follows may still come in.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// One line to the daemon.
 #[derive(Serialize, Deserialize)]
@@ -114,7 +114,7 @@ async fn converse(stream: UnixStream, doors: &Doors) -> std::io::Result<()> {
             Ok(Envelope { token, request: None, follow: Some(follow), .. }) => {
                 match may_follow(doors, uid, token.as_deref(), &follow).await {
                     // From here on the connection is for events alone.
-                    None => return send_events(doors, follow, lines, write).await,
+                    None => return send_events(doors, uid, token.as_deref(), follow, (lines, write)).await,
                     Some(refused) => refused,
                 }
             }
@@ -124,16 +124,21 @@ async fn converse(stream: UnixStream, doors: &Doors) -> std::io::Result<()> {
                 message: format!("not a request that this release knows (column {})", error.column()),
             },
         };
-        let mut text = serde_json::to_string(&response).map_err(std::io::Error::other)?;
-        text.push('\n');
-        write.write_all(text.as_bytes()).await?;
+        say(&mut write, &response).await?;
     }
+}
+
+async fn say(to: &mut OwnedWriteHalf, response: &Response) -> std::io::Result<()> {
+    let mut text = serde_json::to_string(response).map_err(std::io::Error::other)?;
+    text.push('\n');
+    to.write_all(text.as_bytes()).await
 }
 
 /// Whoever may look at a rollout may follow it; all of the record is for those who may read it. The answer of a refusal.
 async fn may_follow(doors: &Doors, uid: u32, token: Option<&str>, follow: &Follow) -> Option<Response> {
     let look = match &follow.rollout {
-        Some(rollout) => Request::Plan { rollout: rollout.clone() },
+        // The shortest look at a rollout: it tells who may not look, and what is not there.
+        Some(rollout) => Request::Findings { rollout: Some(rollout.clone()), after: 0, limit: 1 },
         None => Request::Audit { after: u64::MAX >> 1, limit: 0 },
     };
     let response = answer(doors, uid, token, look, None).await;
@@ -142,11 +147,14 @@ async fn may_follow(doors: &Doors, uid: u32, token: Option<&str>, follow: &Follo
 
 async fn send_events(
     doors: &Doors,
+    uid: u32,
+    token: Option<&str>,
     follow: Follow,
-    mut from: impl tokio::io::AsyncRead + Unpin,
-    mut to: OwnedWriteHalf,
+    (mut from, mut to): (impl tokio::io::AsyncRead + Unpin, OwnedWriteHalf),
 ) -> std::io::Result<()> {
-    let mut follower = doors.feed.follow(Filter { rollout: follow.rollout }, follow.after);
+    let mut follower = doors.feed.follow(Filter { rollout: follow.rollout.clone() }, follow.after);
+    let mut look = tokio::time::interval(LOOK);
+    let mut known = None;
     let _counted = doors.metrics.follows();
     let mut ignored = [0; 64];
     loop {
@@ -157,6 +165,15 @@ async fn send_events(
                 0 => return Ok(()),
                 _ => continue,
             },
+            // INVARIANT: S23. Whoever may not come in any more does not stay in either.
+            _ = look.tick() => {
+                let now = caller(doors, uid, token).await.ok();
+                if (known.is_none() || now != known) && let Some(refused) = may_follow(doors, uid, token, &follow).await {
+                    return say(&mut to, &refused).await;
+                }
+                known = now;
+                continue;
+            }
         };
         let Some(frames) = frames else { return Ok(()) };
         let mut text = String::new();
@@ -245,11 +262,12 @@ impl Client {
             self.stream.read_line(&mut line).await?;
             Ok::<_, std::io::Error>(line)
         };
-        match tokio::time::timeout(ANSWER_WITHIN, exchange).await {
+        let within = answer_within(request);
+        match tokio::time::timeout(within, exchange).await {
             Ok(Ok(line)) if line.is_empty() => Err(no_answer("it hung up".into())),
             Ok(Ok(line)) => serde_json::from_str(&line).map_err(|e| no_answer(e.to_string())),
             Ok(Err(error)) => Err(no_answer(error.to_string())),
-            Err(_) => Err(no_answer(format!("nothing came within {} s", ANSWER_WITHIN.as_secs()))),
+            Err(_) => Err(no_answer(format!("nothing came within {} s", within.as_secs()))),
         }
     }
 

@@ -4,7 +4,7 @@ use super::access::Access;
 use super::answer;
 use super::route::{self, Route};
 use super::sse::Events;
-use super::{CallError, may_pass};
+use super::{CallError, answer_within, may_pass};
 use crate::api::listing::AuditEntry;
 use crate::api::verbs::{Request, Response};
 use crate::model::ids::RolloutId;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// To reach a server at all: one lost packet in each handshake is allowed for.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// How long an answer may take, as at the socket; a kill answers within two seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long the first event of a stream may take.
+const STREAM_WITHIN: Duration = Duration::from_secs(30);
 /// A stream of events on which nothing comes for this long is dead: the daemon keeps it open with a comment at least twice as often.
 const SILENCE: Duration = Duration::from_secs(60);
 /// The largest answer: the status of a thousand targets with their previews has some megabytes.
@@ -89,8 +89,9 @@ impl Server {
             let status = response.status().as_u16();
             Ok::<_, CallError>((status, self.body(response).await?))
         };
-        let Ok(answered) = tokio::time::timeout(ANSWER_WITHIN, exchange).await else {
-            return Err(self.no_answer(format!("nothing came within {} s", ANSWER_WITHIN.as_secs())));
+        let within = answer_within(request);
+        let Ok(answered) = tokio::time::timeout(within, exchange).await else {
+            return Err(self.no_answer(format!("nothing came within {} s", within.as_secs())));
         };
         let (status, body) = answered?;
         let read = if (200..300).contains(&status) {
@@ -106,8 +107,8 @@ impl Server {
         let path = route::events(rollout).map_err(CallError::Setup)?;
         let request = self.client.get(self.url(&path)).header(ACCEPT, "text/event-stream");
         let request = self.authorized(request).header("last-event-id", after);
-        let Ok(response) = tokio::time::timeout(ANSWER_WITHIN, self.send(request)).await else {
-            return Err(self.no_answer(format!("nothing came within {} s", ANSWER_WITHIN.as_secs())));
+        let Ok(response) = tokio::time::timeout(STREAM_WITHIN, self.send(request)).await else {
+            return Err(self.no_answer(format!("nothing came within {} s", STREAM_WITHIN.as_secs())));
         };
         let response = response?;
         let status = response.status().as_u16();
