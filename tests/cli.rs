@@ -167,7 +167,7 @@ impl Runs {
 /// Every command that a daemon answers, and those that need none.
 fn everything() -> Vec<Shown> {
     let cells = world::cells(&["111111111111"], &["eu-west-1"], 3);
-    let pipeline = world::pipeline(&cells, &Shape { bake: "20s", extra: ASKS, ..Shape::default() });
+    let pipeline = world::pipeline(&cells, &Shape { bake: "5m", extra: ASKS, ..Shape::default() });
     let mut daemon = Daemon::prepare(vec![], &[("test.yaml", &pipeline)]);
     daemon.serve_arg("--embedded");
     daemon.write("release-2.yaml", WITHOUT_QUEUE);

@@ -178,7 +178,7 @@ fn every_command_answers_alike_by_both_ways() {
 
 #[test]
 fn orders_and_kills_go_over_http() {
-    let house = House::open("5s");
+    let house = House::open("5m");
     let proposed = house.remote(&["propose", "change.yaml", "--json"]).expect_code(0).json();
     let rollout = proposed["rollout"].as_str().unwrap();
     assert_eq!(proposed["again"], false);
@@ -271,7 +271,7 @@ fn the_token_stays_where_it_belongs() {
 /// Watches while the daemon is killed and started again: each event exactly once, as the record has them.
 fn watched_over_a_restart(remote: bool) {
     // One wave: a held rollout is one that nobody needs to watch on, and a second wave would find its stacks to be others.
-    let mut house = House::with_waves("30s", &[6]);
+    let mut house = House::with_waves("5m", &[6]);
     let rollout = house.local(&["propose", "change.yaml"]).expect_code(0).stdout.trim().to_owned();
     let args = ["watch", &rollout, "--json"];
     let mut command = match remote {

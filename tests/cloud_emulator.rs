@@ -119,7 +119,7 @@ fn free_port() -> u16 {
 }
 
 fn wait_for(port: u16) {
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return;
         }
@@ -181,7 +181,7 @@ async fn prepared(
 ) -> DescribedChangeSet {
     let arn = aws.create_change_set(scope, stack, name, inputs, P).await.unwrap();
     assert!(arn.starts_with("arn:aws:cloudformation:eu-west-1:"), "{arn}");
-    for _ in 0..100 {
+    for _ in 0..1_200 {
         let described = aws.describe_change_set(scope, stack, &arn, P).await.unwrap();
         if !matches!(described.status, ChangeSetStatus::CreatePending | ChangeSetStatus::CreateInProgress) {
             return described;
@@ -192,7 +192,7 @@ async fn prepared(
 }
 
 async fn settled(aws: &Aws, scope: &Scope, stack_id: &str) -> StackView {
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         let view = aws.describe_by_id(scope, stack_id, P).await.unwrap().unwrap();
         if !view.status.is_in_progress() {
             return view;
@@ -347,7 +347,7 @@ async fn an_update_in_progress_is_cancelled() {
         "{TEMPLATE}  Handle: {{ Type: AWS::CloudFormation::WaitConditionHandle }}
   Wait:
     Type: AWS::CloudFormation::WaitCondition
-    Properties: {{ Handle: !Ref Handle, Timeout: '2' }}
+    Properties: {{ Handle: !Ref Handle, Timeout: '10' }}
   After:
     Type: AWS::SQS::Queue
     DependsOn: Wait

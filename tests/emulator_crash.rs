@@ -19,7 +19,7 @@ mod world;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use support::{Emulator, When, fixture, send_signal, wait_for};
+use support::{Daemon, Emulator, When, fixture, send_signal, wait_for};
 use world::{Cell, Shape, cells, place};
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -41,6 +41,12 @@ fn with_kind(release: &str) -> String {
         }
         _ => text,
     }
+}
+
+/// The rollout has come to its end.
+fn has_ended(daemon: &Daemon) -> bool {
+    let status = daemon.cli(&["status", "--json"]);
+    status.code == 0 && status.json()["rollouts"][0]["outcome"].is_string()
 }
 
 struct Runner<'a> {
@@ -80,8 +86,14 @@ impl Runner<'_> {
         // The command may find its daemon gone: what counts is what the journal holds.
         let proposed = daemon.cli(&["propose", change_set.to_str().unwrap(), "--json"]);
         if crash.is_some() {
-            daemon.wait(LIMIT);
-            daemon.run();
+            // A run may take fewer calls than the undisturbed one, which polled more: then its end is the moment.
+            let mut looks = 0;
+            wait_for("the crash", LIMIT, || {
+                looks += 1;
+                let crashed = daemon.ended().is_some();
+                (crashed || looks % 100 == 0 && has_ended(&daemon)).then_some(())
+            });
+            daemon.restart();
         } else {
             proposed.expect_code(0);
         }

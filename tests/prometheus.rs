@@ -133,7 +133,7 @@ async fn read(
     expressions: &[&str],
     (from, to): (Timestamp, Timestamp),
 ) -> Result<Vec<Series>, wavegate::model::observation::ProviderError> {
-    let prometheus = Prometheus::new(PrometheusOptions { timeout: Duration::from_secs(5), ..Default::default() });
+    let prometheus = Prometheus::new(PrometheusOptions { timeout: Duration::from_secs(30), ..Default::default() });
     let base = aws_config::SdkConfig::builder().build();
     let world = Aws::with_config(&base, &AwsOptions::default()).with_prometheus(prometheus);
     let query = |expression: &&str| {

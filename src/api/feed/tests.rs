@@ -193,9 +193,15 @@ async fn a_filter_takes_its_own_and_passes_over_the_rest() {
     let mut follower = place.feed.follow(Filter { rollout: Some("r-1".into()) }, 0);
     place.append(5);
     place.caught_up(10).await;
-    let nothing = tokio::time::timeout(Duration::from_millis(50), follower.next_chunk()).await;
-    assert!(nothing.is_err(), "none of these is of the rollout");
-    assert_eq!(follower.after, 10, "and none is looked at again");
+    // It passes over them on a thread of its own, in its own time.
+    for _ in 0..100 {
+        let nothing = tokio::time::timeout(Duration::from_millis(50), follower.next_chunk()).await;
+        assert!(nothing.is_err(), "none of these is of the rollout");
+        if follower.after == 10 {
+            return;
+        }
+    }
+    panic!("after {} of 10 they are looked at again", follower.after);
 }
 
 #[tokio::test]

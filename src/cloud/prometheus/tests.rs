@@ -220,6 +220,7 @@ async fn silence_and_refused_connections_end_soon() {
     let error = ask(&prometheus, &address, &["rate(a[1m])"]).await.unwrap_err();
     assert_eq!(error.kind, ProviderErrorKind::Unavailable);
     drop(silent);
+    let prometheus = Prometheus::default();
     let error = ask(&prometheus, &address, &["rate(a[1m])"]).await.unwrap_err();
     assert!(error.kind == ProviderErrorKind::Unavailable && error.message.contains("refused"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(20));
