@@ -97,9 +97,10 @@ pub fn add(file: &Path, mode: KillMode, scope: &KillScope, reason: &str) -> std:
         None => (Added::Written, text(mode, scope, reason)),
         Some((there, _)) if holds(&there, &wanted) => return Ok(Added::Held),
         Some((there, _)) if holds(&wanted, &there) => (Added::Written, text(mode, scope, reason)),
-        Some(((other, _), before)) => {
+        Some(((other, elsewhere), before)) => {
             let harder = mode.max(other);
-            (Added::Widened(harder), text(harder, &KillScope::All, &format!("{reason}; {before}")))
+            let both = format!("{other} {elsewhere} {before}; and {mode} {scope} {reason}");
+            (Added::Widened(harder), text(harder, &KillScope::All, &both))
         }
     };
     write(file, &text)?;
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!(found(), Some((KillMode::Halt, cell("A"), "two".into())));
         assert_eq!(add(KillMode::Pause, &cell("a"), "three"), Added::Held);
         assert_eq!(add(KillMode::Pause, &cell("b"), "four"), Added::Widened(KillMode::Halt));
-        assert_eq!(found(), Some((KillMode::Halt, KillScope::All, "four; two".into())));
+        assert_eq!(found(), Some((KillMode::Halt, KillScope::All, "halt cell=A two; and pause cell=b four".into())));
         assert_eq!(add(KillMode::Halt, &cell("c"), "five"), Added::Held);
         assert_eq!(add(KillMode::Revert, &KillScope::All, "six"), Added::Written);
         assert_eq!(found(), Some((KillMode::Revert, KillScope::All, "six".into())));
