@@ -122,6 +122,8 @@ struct Shared {
     channels: Vec<Channel>,
     source: Option<String>,
     journal: PathBuf,
+    /// When the journal's first record was written: no other journal has the same.
+    born: Option<Timestamp>,
     outbox: Mutex<Outbox>,
     view: Mutex<DeliveriesView>,
     trouble: Mutex<Option<String>>,
@@ -149,7 +151,8 @@ impl Notifier {
             return Ok(Self { shared: None });
         }
         let journal = dir.join("journal.db");
-        let newest = Journal::open_read_only(&journal)?.newest_seq()?;
+        let records = Journal::open_read_only(&journal)?;
+        let (newest, first) = (records.newest_seq()?, records.entries_after(Seq(0), 1)?);
         let (outbox, trouble) = match Outbox::open(&dir.join(FILE), newest) {
             Ok(outbox) => (outbox, None),
             Err(error) => (Outbox::in_memory(newest)?, Some(error)),
@@ -158,6 +161,7 @@ impl Notifier {
             channels: config.channels.iter().filter_map(Channel::new).collect(),
             source: config.source.clone(),
             journal,
+            born: first.first().map(|entry| entry.at),
             outbox: Mutex::new(outbox),
             view: Mutex::default(),
             trouble: Mutex::default(),
@@ -168,6 +172,7 @@ impl Notifier {
         if let Some(error) = trouble {
             shared.keep_in_memory(&error);
         }
+        shared.channels.iter().for_each(|channel| shared.metrics.delivers_by(channel.name()));
         shared.refresh();
         Ok(Self { shared: Some(Arc::new(shared)) })
     }
@@ -204,12 +209,12 @@ impl Notifier {
         let (kind, next) = last_notice(error);
         let at = shared.now();
         let stored = shared.stored(message::plain(kind, last_headline(kind), why, next, at));
-        let id = format!("msg_{}", uuid::Uuid::now_v7().simple());
+        let what = last_name(kind, why, shared.born, at);
         let told = shared.channels.iter().filter(|channel| kind != NoticeKind::Overtaken || channel.config.wants(kind));
         let sending = told.map(|channel| {
-            let (stored, id) = (&stored, &id);
+            let (stored, id) = (&stored, id(channel.name(), kind, &what));
             async move {
-                match channel.send(id, stored, "", at).await {
+                match channel.send(&id, stored, "", at).await {
                     Ok(()) => tracing::info!(channel = channel.name(), "the last words have arrived"),
                     Err(why) => tracing::error!(channel = channel.name(), %why, "the last words did not arrive"),
                 }
@@ -245,6 +250,15 @@ fn last_notice(error: &Fatal) -> (NoticeKind, &'static str) {
             NoticeKind::Defect,
             "nothing is watched or reverted until it runs again: start the daemon; if it stops again, keep the journal and report it",
         ),
+    }
+}
+
+/// What names the last words. A defect that is met again after each start is one page an hour, and not one for each start. `born` tells
+/// daemons apart that share a receiver.
+fn last_name(kind: NoticeKind, why: &str, born: Option<Timestamp>, at: Timestamp) -> String {
+    match (kind, born) {
+        (NoticeKind::Defect, Some(born)) => format!("{born}\n{}\n{why}", at.as_second().div_euclid(3600)),
+        _ => uuid::Uuid::now_v7().to_string(),
     }
 }
 
@@ -308,8 +322,13 @@ impl Shared {
         let channels = self.channels.iter();
         let channels = channels.map(|c| (c.name().to_owned(), c.way(), lock(&c.failing).clone())).collect();
         match holds {
-            Ok(holds) => *lock(&self.view) = DeliveriesView::of(&holds, channels, lock(&self.trouble).clone()),
-            Err(error) => lock(&self.view).trouble = Some(chain(&error)),
+            Ok(holds) => {
+                let view = DeliveriesView::of(&holds, channels, lock(&self.trouble).clone());
+                view.channels.iter().for_each(|c| self.metrics.waits(&c.channel, c.pending, c.oldest_pending));
+                self.metrics.delivers_with_trouble(view.trouble.is_some());
+                *lock(&self.view) = view;
+            }
+            Err(error) => self.show_trouble(chain(&error)),
         }
     }
 
@@ -321,6 +340,11 @@ impl Shared {
             *known = Some(trouble.clone());
         }
         drop(known);
+        self.show_trouble(trouble);
+    }
+
+    fn show_trouble(&self, trouble: String) {
+        self.metrics.delivers_with_trouble(true);
         lock(&self.view).trouble = Some(trouble);
     }
 
@@ -361,4 +385,26 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_defect_are_one_message_an_hour() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let name = |kind, why, born, now| last_name(kind, why, Some(at(born)), at(now));
+        let (defect, first) = (NoticeKind::Defect, name(NoticeKind::Defect, "livelock", 1, 7200));
+        assert_eq!(name(defect, "livelock", 1, 10_799), first);
+        for other in [
+            name(defect, "livelock", 1, 10_800),
+            name(defect, "illegal", 1, 7200),
+            name(defect, "livelock", 2, 7200),
+            name(NoticeKind::StoreLost, "livelock", 1, 7200),
+        ] {
+            assert_ne!(other, first);
+        }
+        assert_ne!(name(NoticeKind::StoreLost, "x", 1, 0), name(NoticeKind::StoreLost, "x", 1, 0));
+    }
 }
