@@ -25,8 +25,9 @@ pub const DEAD_MAX: u32 = PENDING_MAX;
 pub const DEAD_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A message is tried for so long. After a day whoever should have been told has found out, or never will by this.
 pub const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
-/// No pause between two tries is longer.
-pub const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// No pause between two tries is longer, whatever a receiver asks for: a receiver that is back gets its messages within five minutes, and
+/// what is critical does not wait an hour behind what is not.
+pub const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Messages about one rollout go in order, until the first of them has failed so often: then the next may overtake it.
 const IN_ORDER_TRIES: u32 = 3;
 /// What stays of an error's words.
