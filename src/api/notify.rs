@@ -10,6 +10,8 @@
 
 mod channel;
 mod courier;
+mod fallback;
+mod making;
 pub mod message;
 pub mod outbox;
 mod render;
@@ -27,12 +29,14 @@ use crate::journal::outbox::{NewLetter, Outbox, OutboxError};
 use crate::journal::{Journal, JournalError};
 use crate::model::ids::{Digest, Seq};
 use crate::model::notice::NoticeKind;
+use fallback::Memory;
 use jiff::Timestamp;
+use making::Making;
 use message::Message;
 use outbox::DeliveriesView;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -124,11 +128,16 @@ struct Shared {
     journal: PathBuf,
     /// When the journal's first record was written: no other journal has the same.
     born: Option<Timestamp>,
+    /// Where the outbox's file is.
+    file: PathBuf,
     outbox: Mutex<Outbox>,
+    /// Up to which record messages were put in, as it was last seen.
+    told: AtomicU64,
+    making: Making,
     view: Mutex<DeliveriesView>,
     trouble: Mutex<Option<String>>,
-    /// The file cannot be used, until the next start.
-    in_memory: AtomicBool,
+    /// The file cannot be used for now.
+    memory: Mutex<Option<Memory>>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -153,7 +162,8 @@ impl Notifier {
         let journal = dir.join("journal.db");
         let records = Journal::open_read_only(&journal)?;
         let (newest, first) = (records.newest_seq()?, records.entries_after(Seq(0), 1)?);
-        let (outbox, trouble) = match Outbox::open(&dir.join(FILE), newest) {
+        let file = dir.join(FILE);
+        let (outbox, trouble) = match Outbox::open(&file, newest) {
             Ok(outbox) => (outbox, None),
             Err(error) => (Outbox::in_memory(newest)?, Some(error)),
         };
@@ -162,15 +172,18 @@ impl Notifier {
             source: config.source.clone(),
             journal,
             born: first.first().map(|entry| entry.at),
+            file,
+            told: AtomicU64::new(outbox.cursor()?.0),
             outbox: Mutex::new(outbox),
+            making: Making::default(),
             view: Mutex::default(),
             trouble: Mutex::default(),
-            in_memory: AtomicBool::new(false),
+            memory: Mutex::default(),
             clock,
             metrics,
         };
         if let Some(error) = trouble {
-            shared.keep_in_memory(&error);
+            shared.keep_in_memory(&error, newest);
         }
         shared.channels.iter().for_each(|channel| shared.metrics.delivers_by(channel.name()));
         shared.refresh();
@@ -346,20 +359,6 @@ impl Shared {
     fn show_trouble(&self, trouble: String) {
         self.metrics.delivers_with_trouble(true);
         lock(&self.view).trouble = Some(trouble);
-    }
-
-    /// Messages go on without a file, and whoever asks is told so.
-    fn keep_in_memory(&self, error: &OutboxError) {
-        self.in_memory.store(true, Ordering::Relaxed);
-        self.report(format!("{}; messages are kept in memory until the next start", chain(error)));
-    }
-
-    /// The outbox works.
-    fn recovered(&self) {
-        if !self.in_memory.load(Ordering::Relaxed) && lock(&self.trouble).take().is_some() {
-            tracing::info!("the trouble with messages to people is over");
-            self.refresh();
-        }
     }
 
     fn ring(&self) {
