@@ -210,6 +210,17 @@ impl Metrics {
         text
     }
 
+    /// What it shows without the loop, for a test.
+    #[cfg(test)]
+    pub(super) fn of_doors(&self, now: Timestamp) -> String {
+        let mut registry = Registry::with_prefix("wavegate");
+        self.register(&mut registry);
+        self.register_waiting(&mut registry, now);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
     fn register(&self, to: &mut Registry) {
         let inner = &self.0;
         to.register("http_requests", "HTTP requests that were answered", inner.requests.family.clone());

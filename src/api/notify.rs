@@ -390,6 +390,37 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    /// From the start, and with an outbox that cannot be used: that is when somebody looks.
+    #[test]
+    fn what_waits_is_shown_to_prometheus() {
+        let dir = tempfile::tempdir().unwrap();
+        Journal::open(&dir.path().join("journal.db")).unwrap();
+        let config = serde_yaml::from_str("channels: [{name: a, slack: {url_file: /none}}]").unwrap();
+        let open = || {
+            let metrics = Metrics::default();
+            let notifier = Notifier::open(&config, dir.path(), Clock::system(), metrics.clone()).unwrap();
+            (notifier.shared.unwrap(), metrics)
+        };
+        let (shared, metrics) = open();
+        let text = metrics.of_doors(shared.now());
+        for line in ["total{channel=\"a\",outcome=\"dead\"} 0\n", "pending{channel=\"a\"} 0\n", "trouble 0\n"] {
+            assert!(text.contains(&format!("wavegate_deliveries_{line}")), "{line} {text}");
+        }
+        let message = message::plain(NoticeKind::Kill, "x", "y", "z", shared.now());
+        let letters = shared.letters(message, "", "x", None);
+        let since = shared.now() - jiff::SignedDuration::from_secs(700);
+        lock(&shared.outbox).take_in(Seq(0), &letters, since).unwrap();
+        shared.refresh();
+        let text = metrics.of_doors(since + jiff::SignedDuration::from_secs(700));
+        for line in ["pending{channel=\"a\"} 1\n", "oldest_pending_seconds{channel=\"a\"} 700"] {
+            assert!(text.contains(&format!("wavegate_deliveries_{line}")), "{line} {text}");
+        }
+        drop(shared);
+        std::fs::write(dir.path().join(FILE), "no database at all ".repeat(500)).unwrap();
+        let (shared, metrics) = open();
+        assert!(metrics.of_doors(shared.now()).contains("wavegate_deliveries_trouble 1\n"));
+    }
+
     #[test]
     fn the_last_words_of_a_defect_are_one_message_an_hour() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();

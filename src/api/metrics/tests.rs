@@ -32,12 +32,7 @@ fn parse(text: &str) -> std::collections::BTreeMap<String, f64> {
 }
 
 fn counters(metrics: &Metrics) -> String {
-    let mut registry = Registry::with_prefix("wavegate");
-    metrics.register(&mut registry);
-    metrics.register_waiting(&mut registry, Timestamp::from_second(3_000).unwrap());
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-    text
+    metrics.of_doors(Timestamp::from_second(3_000).unwrap())
 }
 
 #[test]
