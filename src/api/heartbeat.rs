@@ -15,7 +15,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// A loop that is in order answers within milliseconds; a kill must be answered within this (L3).
 const ANSWER: Duration = Duration::from_secs(2);
@@ -81,9 +81,7 @@ impl Pulse {
 pub async fn run(service: Arc<Service>, config: HeartbeatConfig, metrics: Metrics) {
     let pinger = Pinger::default();
     let mut pulse = Pulse::new(service.orders().clone());
-    let mut ticks = tokio::time::interval(config.every);
-    // After a standstill one beat is enough; a row of them would say that there was none.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = beats(config.every);
     loop {
         ticks.tick().await;
         match pulse.feel().await {
@@ -103,6 +101,15 @@ pub async fn run(service: Arc<Service>, config: HeartbeatConfig, metrics: Metric
             }
         }
     }
+}
+
+/// When it beats. The first time after one whole interval: a daemon that ends and is started again every few seconds is not alive, and the
+/// monitor is to miss it.
+fn beats(every: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + every, every);
+    // After a standstill one beat is enough; a row of them would say that there was none.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 async fn send(pinger: &Pinger, config: &HeartbeatConfig) -> Result<(), String> {
@@ -144,6 +151,17 @@ mod tests {
         let core = Core::new(journal, "test", None, clock.now()).unwrap();
         let (driver, orders) = Driver::new(core, Arc::new(SimWorld::new(SimOptions::default())), clock, None);
         (driver.renew_every(renew), orders)
+    }
+
+    /// Or one that crashes over and over would keep the monitor content.
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_is_heard_of_only_after_a_whole_interval() {
+        let (start, every) = (Instant::now(), Duration::from_secs(60));
+        let mut ticks = beats(every);
+        for beat in 1..=3 {
+            ticks.tick().await;
+            assert_eq!(start.elapsed(), every * beat);
+        }
     }
 
     #[tokio::test(start_paused = true)]

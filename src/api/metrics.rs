@@ -4,6 +4,7 @@
 //! (`metrics/numbers`). Names, units and meanings are in [`Metrics::render`]. Label values that come from agents are untrusted:
 //! they are cut, stripped of control characters, and bounded in number.
 
+mod deliveries;
 mod numbers;
 
 use super::feed::Feed;
@@ -62,6 +63,7 @@ struct Inner {
     failures: Counters,
     mcp: Counters,
     deliveries: Counters,
+    waiting: deliveries::Deliveries,
     beats: Counters,
     traces: Counters,
     /// Milliseconds since 1970; 0: never.
@@ -81,6 +83,7 @@ impl Default for Inner {
             failures: Bounded::new(Counter::default),
             mcp: Bounded::new(Counter::default),
             deliveries: Bounded::new(Counter::default),
+            waiting: deliveries::Deliveries::default(),
             beats: Bounded::new(Counter::default),
             traces: Bounded::new(Counter::default),
             last_beat: AtomicI64::new(0),
@@ -128,7 +131,7 @@ impl Metrics {
         count(&self.0.mcp, &[("tool", tool), ("outcome", outcome)]);
     }
 
-    /// A notice went out by a channel (`webhook`, `slack`, `sns`): `delivered`, `failed` (it is tried again) or `dead`.
+    /// A notice went out by a channel: `delivered`, `failed` (it is tried again) or `dead`.
     pub fn delivery(&self, channel: &str, outcome: &str) {
         count(&self.0.deliveries, &[("channel", channel), ("outcome", outcome)]);
     }
@@ -185,7 +188,9 @@ impl Metrics {
     /// | `wavegate_followers` | who follows the stream of events |
     /// | `wavegate_authentication_failures_total{door}` | callers who are not known |
     /// | `wavegate_mcp_calls_total{tool,outcome}` | the MCP door |
-    /// | `wavegate_deliveries_total{channel,outcome}` | notices |
+    /// | `wavegate_deliveries_total{channel,outcome}` | notices: `delivered`, `failed` (tries), `dead`; of each channel from the start |
+    /// | `wavegate_deliveries_pending{channel}`, `wavegate_deliveries_oldest_pending_seconds{channel}` | notices that wait, and for how long the oldest one does |
+    /// | `wavegate_deliveries_trouble` | 1: something is wrong with the outbox itself |
     /// | `wavegate_traces_total{outcome}` | traces that were handed to the collector |
     pub async fn render(&self, service: &Service, feed: &Feed) -> String {
         let (wall, asked) = (service.wall(), Instant::now());
@@ -194,6 +199,7 @@ impl Metrics {
         let took = asked.elapsed();
         let mut registry = Registry::with_prefix("wavegate");
         self.register(&mut registry);
+        self.register_waiting(&mut registry, wall);
         numbers::own(&mut registry, numbers.is_some(), took);
         if let Some(numbers) = &numbers {
             numbers.register(&mut registry, feed.newest());
@@ -201,6 +207,17 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+        text
+    }
+
+    /// What it shows without the loop, for a test.
+    #[cfg(test)]
+    pub(super) fn of_doors(&self, now: Timestamp) -> String {
+        let mut registry = Registry::with_prefix("wavegate");
+        self.register(&mut registry);
+        self.register_waiting(&mut registry, now);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         text
     }
 

@@ -10,6 +10,8 @@
 
 mod channel;
 mod courier;
+mod fallback;
+mod making;
 pub mod message;
 pub mod outbox;
 mod render;
@@ -27,12 +29,14 @@ use crate::journal::outbox::{NewLetter, Outbox, OutboxError};
 use crate::journal::{Journal, JournalError};
 use crate::model::ids::{Digest, Seq};
 use crate::model::notice::NoticeKind;
+use fallback::Memory;
 use jiff::Timestamp;
+use making::Making;
 use message::Message;
 use outbox::DeliveriesView;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -122,11 +126,18 @@ struct Shared {
     channels: Vec<Channel>,
     source: Option<String>,
     journal: PathBuf,
+    /// When the journal's first record was written: no other journal has the same.
+    born: Option<Timestamp>,
+    /// Where the outbox's file is.
+    file: PathBuf,
     outbox: Mutex<Outbox>,
+    /// Up to which record messages were put in, as it was last seen.
+    told: AtomicU64,
+    making: Making,
     view: Mutex<DeliveriesView>,
     trouble: Mutex<Option<String>>,
-    /// The file cannot be used, until the next start.
-    in_memory: AtomicBool,
+    /// The file cannot be used for now.
+    memory: Mutex<Option<Memory>>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -149,8 +160,10 @@ impl Notifier {
             return Ok(Self { shared: None });
         }
         let journal = dir.join("journal.db");
-        let newest = Journal::open_read_only(&journal)?.newest_seq()?;
-        let (outbox, trouble) = match Outbox::open(&dir.join(FILE), newest) {
+        let records = Journal::open_read_only(&journal)?;
+        let (newest, first) = (records.newest_seq()?, records.entries_after(Seq(0), 1)?);
+        let file = dir.join(FILE);
+        let (outbox, trouble) = match Outbox::open(&file, newest) {
             Ok(outbox) => (outbox, None),
             Err(error) => (Outbox::in_memory(newest)?, Some(error)),
         };
@@ -158,16 +171,21 @@ impl Notifier {
             channels: config.channels.iter().filter_map(Channel::new).collect(),
             source: config.source.clone(),
             journal,
+            born: first.first().map(|entry| entry.at),
+            file,
+            told: AtomicU64::new(outbox.cursor()?.0),
             outbox: Mutex::new(outbox),
+            making: Making::default(),
             view: Mutex::default(),
             trouble: Mutex::default(),
-            in_memory: AtomicBool::new(false),
+            memory: Mutex::default(),
             clock,
             metrics,
         };
         if let Some(error) = trouble {
-            shared.keep_in_memory(&error);
+            shared.keep_in_memory(&error, newest);
         }
+        shared.channels.iter().for_each(|channel| shared.metrics.delivers_by(channel.name()));
         shared.refresh();
         Ok(Self { shared: Some(Arc::new(shared)) })
     }
@@ -204,12 +222,12 @@ impl Notifier {
         let (kind, next) = last_notice(error);
         let at = shared.now();
         let stored = shared.stored(message::plain(kind, last_headline(kind), why, next, at));
-        let id = format!("msg_{}", uuid::Uuid::now_v7().simple());
+        let what = last_name(kind, why, shared.born, at);
         let told = shared.channels.iter().filter(|channel| kind != NoticeKind::Overtaken || channel.config.wants(kind));
         let sending = told.map(|channel| {
-            let (stored, id) = (&stored, &id);
+            let (stored, id) = (&stored, id(channel.name(), kind, &what));
             async move {
-                match channel.send(id, stored, "", at).await {
+                match channel.send(&id, stored, "", at).await {
                     Ok(()) => tracing::info!(channel = channel.name(), "the last words have arrived"),
                     Err(why) => tracing::error!(channel = channel.name(), %why, "the last words did not arrive"),
                 }
@@ -245,6 +263,15 @@ fn last_notice(error: &Fatal) -> (NoticeKind, &'static str) {
             NoticeKind::Defect,
             "nothing is watched or reverted until it runs again: start the daemon; if it stops again, keep the journal and report it",
         ),
+    }
+}
+
+/// What names the last words. A defect that is met again after each start is one page an hour, and not one for each start. `born` tells
+/// daemons apart that share a receiver.
+fn last_name(kind: NoticeKind, why: &str, born: Option<Timestamp>, at: Timestamp) -> String {
+    match (kind, born) {
+        (NoticeKind::Defect, Some(born)) => format!("{born}\n{}\n{why}", at.as_second().div_euclid(3600)),
+        _ => uuid::Uuid::now_v7().to_string(),
     }
 }
 
@@ -308,8 +335,13 @@ impl Shared {
         let channels = self.channels.iter();
         let channels = channels.map(|c| (c.name().to_owned(), c.way(), lock(&c.failing).clone())).collect();
         match holds {
-            Ok(holds) => *lock(&self.view) = DeliveriesView::of(&holds, channels, lock(&self.trouble).clone()),
-            Err(error) => lock(&self.view).trouble = Some(chain(&error)),
+            Ok(holds) => {
+                let view = DeliveriesView::of(&holds, channels, lock(&self.trouble).clone());
+                view.channels.iter().for_each(|c| self.metrics.waits(&c.channel, c.pending, c.oldest_pending));
+                self.metrics.delivers_with_trouble(view.trouble.is_some());
+                *lock(&self.view) = view;
+            }
+            Err(error) => self.show_trouble(chain(&error)),
         }
     }
 
@@ -321,21 +353,12 @@ impl Shared {
             *known = Some(trouble.clone());
         }
         drop(known);
+        self.show_trouble(trouble);
+    }
+
+    fn show_trouble(&self, trouble: String) {
+        self.metrics.delivers_with_trouble(true);
         lock(&self.view).trouble = Some(trouble);
-    }
-
-    /// Messages go on without a file, and whoever asks is told so.
-    fn keep_in_memory(&self, error: &OutboxError) {
-        self.in_memory.store(true, Ordering::Relaxed);
-        self.report(format!("{}; messages are kept in memory until the next start", chain(error)));
-    }
-
-    /// The outbox works.
-    fn recovered(&self) {
-        if !self.in_memory.load(Ordering::Relaxed) && lock(&self.trouble).take().is_some() {
-            tracing::info!("the trouble with messages to people is over");
-            self.refresh();
-        }
     }
 
     fn ring(&self) {
@@ -361,4 +384,57 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the start, and with an outbox that cannot be used: that is when somebody looks.
+    #[test]
+    fn what_waits_is_shown_to_prometheus() {
+        let dir = tempfile::tempdir().unwrap();
+        Journal::open(&dir.path().join("journal.db")).unwrap();
+        let config = serde_yaml::from_str("channels: [{name: a, slack: {url_file: /none}}]").unwrap();
+        let open = || {
+            let metrics = Metrics::default();
+            let notifier = Notifier::open(&config, dir.path(), Clock::system(), metrics.clone()).unwrap();
+            (notifier.shared.unwrap(), metrics)
+        };
+        let (shared, metrics) = open();
+        let text = metrics.of_doors(shared.now());
+        for line in ["total{channel=\"a\",outcome=\"dead\"} 0\n", "pending{channel=\"a\"} 0\n", "trouble 0\n"] {
+            assert!(text.contains(&format!("wavegate_deliveries_{line}")), "{line} {text}");
+        }
+        let message = message::plain(NoticeKind::Kill, "x", "y", "z", shared.now());
+        let letters = shared.letters(message, "", "x", None);
+        let since = shared.now() - jiff::SignedDuration::from_secs(700);
+        lock(&shared.outbox).take_in(Seq(0), &letters, since).unwrap();
+        shared.refresh();
+        let text = metrics.of_doors(since + jiff::SignedDuration::from_secs(700));
+        for line in ["pending{channel=\"a\"} 1\n", "oldest_pending_seconds{channel=\"a\"} 700"] {
+            assert!(text.contains(&format!("wavegate_deliveries_{line}")), "{line} {text}");
+        }
+        drop(shared);
+        std::fs::write(dir.path().join(FILE), "no database at all ".repeat(500)).unwrap();
+        let (shared, metrics) = open();
+        assert!(metrics.of_doors(shared.now()).contains("wavegate_deliveries_trouble 1\n"));
+    }
+
+    #[test]
+    fn the_last_words_of_a_defect_are_one_message_an_hour() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let name = |kind, why, born, now| last_name(kind, why, Some(at(born)), at(now));
+        let (defect, first) = (NoticeKind::Defect, name(NoticeKind::Defect, "livelock", 1, 7200));
+        assert_eq!(name(defect, "livelock", 1, 10_799), first);
+        for other in [
+            name(defect, "livelock", 1, 10_800),
+            name(defect, "illegal", 1, 7200),
+            name(defect, "livelock", 2, 7200),
+            name(NoticeKind::StoreLost, "livelock", 1, 7200),
+        ] {
+            assert_ne!(other, first);
+        }
+        assert_ne!(name(NoticeKind::StoreLost, "x", 1, 0), name(NoticeKind::StoreLost, "x", 1, 0));
+    }
 }

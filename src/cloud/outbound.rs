@@ -43,6 +43,12 @@ pub enum Undelivered {
         /// Not before this, says the receiver.
         after: Option<Duration>,
     },
+    /// The receiver refuses it, by a key, a name or a way that may be wrong for a moment or until somebody mends it.
+    #[error("{why}")]
+    Refused {
+        /// What happened.
+        why: String,
+    },
     /// The receiver will never take it.
     #[error("{why}")]
     Never {
@@ -52,6 +58,11 @@ pub enum Undelivered {
 }
 
 impl Undelivered {
+    /// True when it does not pass by waiting alone: somebody should look, though it is tried again.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// It may arrive at another time.
     pub fn again(why: impl Into<String>) -> Self {
         Self::Again { why: why.into(), after: None }
@@ -62,7 +73,8 @@ impl Undelivered {
 ///
 /// Contract: one attempt, which ends within [`ATTEMPT`] and a second. `Ok` promises that the receiver has acknowledged the message.
 /// `Again` leaves open whether it has it (an answer may be lost): the same parcel may be sent again, and the receiver tells by its id that
-/// it is the same. `Never` promises that the receiver has refused it. Files with secrets are read for each attempt, so that they can be
+/// it is the same. `Refused` promises that the receiver does not have it, and leaves open whether it will take it. `Never` promises that the receiver will not
+/// take this message, whenever it comes. Files with secrets are read for each attempt, so that they can be
 /// exchanged while the daemon runs.
 pub trait Deliver: Send + Sync {
     /// Sends it once.

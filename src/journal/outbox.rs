@@ -5,6 +5,10 @@
 //! SQLite in WAL mode with `synchronous=NORMAL`: a power cut can take the newest transactions, whole, and the cursor with them; then the
 //! same messages are made again, with the same ids. So nothing is lost, and the disk is left to the journal's fsyncs.
 
+mod room;
+
+pub use room::too_many;
+
 use crate::model::ids::Seq;
 use crate::model::notice::NoticeKind;
 use jiff::Timestamp;
@@ -17,7 +21,8 @@ use std::time::Duration;
 const LAYOUT: i32 = 1;
 /// How long a command of a person may hold the write lock.
 const BUSY: Duration = Duration::from_secs(5);
-/// Messages that wait, of one channel: a receiver that is away for a day while the fleet is on fire. What comes on top is dead at once.
+/// Messages that wait, of one channel: a receiver that is away for a day while the fleet is on fire. What comes on top is dead at once, or
+/// has a less severe one die in its place.
 pub const PENDING_MAX: u32 = 2_000;
 /// Dead messages that are kept, of one channel; the oldest make room. All that waited may die of the same outage.
 pub const DEAD_MAX: u32 = PENDING_MAX;
@@ -25,8 +30,9 @@ pub const DEAD_MAX: u32 = PENDING_MAX;
 pub const DEAD_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A message is tried for so long. After a day whoever should have been told has found out, or never will by this.
 pub const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
-/// No pause between two tries is longer.
-pub const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// No pause between two tries is longer, whatever a receiver asks for: a receiver that is back gets its messages within five minutes, and
+/// what is critical does not wait an hour behind what is not.
+pub const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Messages about one rollout go in order, until the first of them has failed so often: then the next may overtake it.
 const IN_ORDER_TRIES: u32 = 3;
 /// What stays of an error's words.
@@ -89,7 +95,7 @@ pub struct Letter {
     pub why: Option<String>,
 }
 
-/// Channel and kind of each message that was dead as it came in, because too many of its channel were waiting.
+/// Channel and kind of each message that died as something came in, because too many of its channel were waiting.
 pub type DeadAtOnce = Vec<(String, NoticeKind)>;
 
 /// What the outbox holds.
@@ -206,7 +212,7 @@ impl Outbox {
     /// Storage; nothing has changed then.
     pub fn take_in(&mut self, to: Seq, letters: &[NewLetter], now: Timestamp) -> Result<DeadAtOnce, OutboxError> {
         let taken = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).and_then(|tx| {
-            let dead = put(&tx, letters, now)?;
+            let dead = room::put(&tx, letters, now)?;
             tx.execute("UPDATE cursor SET seq = max(seq, ?)", [to.0.cast_signed()])?;
             tx.commit().map(|()| dead)
         });
@@ -231,7 +237,7 @@ impl Outbox {
             if last.is_some_and(|at| (at..at.saturating_add(ms_of(every))).contains(&ms(now))) {
                 return Ok(None);
             }
-            let dead = put(&tx, letters, now)?;
+            let dead = room::put(&tx, letters, now)?;
             tx.execute("INSERT OR REPLACE INTO told (what, at) VALUES (?, ?)", params![what, ms(now)])?;
             tx.commit().map(|()| Some(dead))
         });
@@ -348,6 +354,12 @@ impl Outbox {
         self.db.execute_batch("ALTER TABLE letters RENAME TO elsewhere").unwrap();
     }
 
+    /// Makes it usable again.
+    #[cfg(test)]
+    pub(crate) fn mend(&self) {
+        self.db.execute_batch("ALTER TABLE elsewhere RENAME TO letters").unwrap();
+    }
+
     fn change(&self, sql: &str, values: impl rusqlite::Params) -> Result<(), OutboxError> {
         let changed = self.db.prepare_cached(sql).and_then(|mut q| q.execute(values));
         changed.map(drop).map_err(|e| self.storage(e))
@@ -369,48 +381,22 @@ impl Outbox {
     }
 }
 
-fn put(tx: &rusqlite::Transaction<'_>, letters: &[NewLetter], now: Timestamp) -> Result<DeadAtOnce, rusqlite::Error> {
-    let mut waiting = tx.prepare_cached("SELECT count(*) FROM letters WHERE channel = ? AND died IS NULL")?;
-    let mut insert = tx.prepare_cached(
-        "INSERT OR IGNORE INTO letters (channel, id, kind, about, body, since, give_up, next_try, died, why)
-         VALUES (?,?,?,?,?,?,?,?,?,?)",
-    )?;
-    let (at, give_up) = (ms(now), ms(now).saturating_add(ms_of(GIVE_UP)));
-    let (mut dead, mut counted) = (DeadAtOnce::new(), BTreeMap::new());
-    for NewLetter { channel, id, kind, about, body } in letters {
-        let wait = match counted.get(channel) {
-            Some(wait) => *wait,
-            None => waiting.query_row([channel], |r| r.get::<_, u32>(0))?,
-        };
-        let full = wait >= PENDING_MAX;
-        let why = full.then(too_many);
-        let died = full.then_some(at);
-        let new = insert.execute(params![channel, id, kind.name(), about, body, at, give_up, at, died, why])?;
-        counted.insert(channel, wait + u32::from(!full && new > 0));
-        if full && new > 0 {
-            dead.push((channel.clone(), *kind));
-        }
-    }
-    Ok(dead)
-}
-
-/// Why a message is dead as it comes in.
-pub fn too_many() -> String {
-    format!("{PENDING_MAX} messages of this channel were waiting already")
-}
-
 fn letter(row: &Row<'_>) -> Result<Letter, rusqlite::Error> {
     let kind: String = row.get(2)?;
     let letter = NewLetter {
         channel: row.get(0)?,
         id: row.get(1)?,
-        // One of a later release is shown as what it is closest to: a message that something did not arrive.
-        kind: NoticeKind::ALL.into_iter().find(|known| known.name() == kind).unwrap_or(NoticeKind::Undelivered),
+        kind: kind_of(&kind),
         about: row.get(3)?,
         body: row.get(4)?,
     };
     let (since, give_up) = (time(row.get(5)?), time(row.get(6)?));
     Ok(Letter { letter, since, give_up, tries: row.get(7)?, why: row.get(8)? })
+}
+
+/// One of a later release is shown as what it is closest to: a message that something did not arrive.
+fn kind_of(name: &str) -> NoticeKind {
+    NoticeKind::ALL.into_iter().find(|known| known.name() == name).unwrap_or(NoticeKind::Undelivered)
 }
 
 fn cut(why: &str) -> String {

@@ -188,13 +188,19 @@ fn float(to: &mut Registry, name: &'static str, help: &'static str, value: f64) 
     to.register(name, help, gauge);
 }
 
-fn gauge(to: &mut Registry, name: &'static str, help: &'static str, value: u64) {
+pub(super) fn gauge(to: &mut Registry, name: &'static str, help: &'static str, value: u64) {
     let gauge: Gauge = Gauge::default();
     gauge.set(value.cast_signed());
     to.register(name, help, gauge);
 }
 
-fn gauges(to: &mut Registry, name: &'static str, help: &'static str, by: &'static str, values: Vec<(String, u64)>) {
+pub(super) fn gauges(
+    to: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    by: &'static str,
+    values: Vec<(String, u64)>,
+) {
     let family: Family<Labels, Gauge> = Family::default();
     for (value, number) in values {
         family.get_or_create(&vec![(by, value)]).set(number.cast_signed());

@@ -32,11 +32,7 @@ fn parse(text: &str) -> std::collections::BTreeMap<String, f64> {
 }
 
 fn counters(metrics: &Metrics) -> String {
-    let mut registry = Registry::with_prefix("wavegate");
-    metrics.register(&mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-    text
+    metrics.of_doors(Timestamp::from_second(3_000).unwrap())
 }
 
 #[test]
@@ -65,6 +61,26 @@ fn doors_count() {
     assert_eq!(parse(&counters(&metrics))["wavegate_heartbeat_last_success_timestamp_seconds"], 0.0);
     metrics.beat(Beat::Sent, Timestamp::from_second(2_000).unwrap());
     assert_eq!(parse(&counters(&metrics))["wavegate_heartbeat_last_success_timestamp_seconds"], 2000.0);
+}
+
+/// A counter that is born at 1 has not risen: `increase(…{outcome="dead"}[10m]) > 0` would miss the first dead message.
+#[test]
+fn a_channel_has_its_series_before_its_first_message() {
+    let metrics = Metrics::default();
+    metrics.delivers_by("pager");
+    let series = parse(&counters(&metrics));
+    for outcome in ["delivered", "failed", "dead"] {
+        assert_eq!(series[&format!("wavegate_deliveries_total{{channel=\"pager\",outcome=\"{outcome}\"}}")], 0.0);
+    }
+    let waits = |metrics: &Metrics| {
+        let series = parse(&counters(metrics));
+        ["pending{channel=\"pager\"}", "oldest_pending_seconds{channel=\"pager\"}", "trouble"]
+            .map(|name| series[&format!("wavegate_deliveries_{name}")])
+    };
+    assert_eq!(waits(&metrics), [0.0, 0.0, 0.0]);
+    metrics.waits("pager", 3, Some(Timestamp::from_second(2_400).unwrap()));
+    metrics.delivers_with_trouble(true);
+    assert_eq!(waits(&metrics), [3.0, 600.0, 1.0]);
 }
 
 /// Whatever somebody asks for, the text stays parseable and bounded.

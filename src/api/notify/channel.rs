@@ -2,7 +2,7 @@
 
 use super::{Channel, Shared, chain, lock};
 use crate::cloud::outbound::Undelivered;
-use crate::journal::outbox::{Letter, OutboxError};
+use crate::journal::outbox::{Letter, OutboxError, PAUSE_MAX};
 use crate::model::notice::NoticeKind;
 use crate::model::time::since;
 use jiff::{SignedDuration, Timestamp};
@@ -21,8 +21,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(2);
 /// The first pause of a message, doubled with each try.
 const FIRST: Duration = Duration::from_secs(1);
-/// No pause of ours is longer: a receiver that is back gets its messages within five minutes.
-const MOST: Duration = Duration::from_secs(300);
 /// A message that has not arrived for so long is reported by the other channels.
 const LATE: Duration = Duration::from_secs(120);
 
@@ -109,7 +107,7 @@ async fn failed(
     let (kind, id, named) = (letter.letter.kind, &letter.letter.id, letter.letter.id.clone());
     if let Undelivered::Again { after: Some(after), .. } = &error {
         // A receiver that asks for time gets it, whichever message was one too many.
-        *lock(&channel.not_before) = Instant::now().checked_add((*after).min(MOST));
+        *lock(&channel.not_before) = Instant::now().checked_add((*after).min(PAUSE_MAX));
     }
     let next = next_try(&error, tries, now, letter.give_up, fastrand::f64());
     let words = why.clone();
@@ -124,7 +122,7 @@ async fn failed(
             channel.count_dead(shared);
         }
     }
-    if next.is_none() || is_late(letter.since, now) {
+    if next.is_none() || error.is_refusal() || is_late(letter.since, now) {
         tell_others(shared, channel.name(), kind, why, now).await?;
     }
     Ok(())
@@ -137,10 +135,14 @@ fn is_late(put_in: Timestamp, now: Timestamp) -> bool {
 
 /// When it is tried again; none: never. `chance` is from 0 to 1: what failed together does not come back together.
 fn next_try(error: &Undelivered, tries: u32, now: Timestamp, give_up: Timestamp, chance: f64) -> Option<Timestamp> {
-    let Undelivered::Again { after, .. } = error else { return None };
+    let after = match error {
+        Undelivered::Again { after, .. } => *after,
+        Undelivered::Refused { .. } => None,
+        Undelivered::Never { .. } => return None,
+    };
     let doubled = FIRST.saturating_mul(1_u32.checked_shl(tries.saturating_sub(1).min(16)).unwrap_or(u32::MAX));
-    let pause = doubled.min(MOST).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
-    let pause = pause.max(after.unwrap_or_default());
+    let pause = doubled.min(PAUSE_MAX).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+    let pause = pause.max(after.unwrap_or_default().min(PAUSE_MAX));
     let next = now.checked_add(SignedDuration::try_from(pause).ok()?).ok()?;
     (next < give_up).then_some(next)
 }
@@ -167,6 +169,7 @@ mod tests {
     use crate::daemon::clock::Clock;
     use crate::journal::Journal;
     use crate::journal::outbox::NewLetter;
+    use crate::model::ids::Seq;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
@@ -191,7 +194,7 @@ mod tests {
         let config: NotifyConfig = serde_yaml::from_str(text).unwrap();
         let shared = Notifier::open(&config, dir.path(), Clock::system(), Default::default()).unwrap().shared.unwrap();
         let told = || lock(&shared.outbox).due("b", shared.now(), 9).unwrap().len();
-        let fail = |kind, since: i64| {
+        let failed = |kind, since: i64, error| {
             let late = SignedDuration::from_secs(since);
             let letter = Letter {
                 letter: NewLetter {
@@ -207,8 +210,9 @@ mod tests {
                 tries: 3,
                 why: None,
             };
-            failed(&shared, &shared.channels[0], letter, Undelivered::again("away"))
+            super::failed(&shared, &shared.channels[0], letter, error)
         };
+        let fail = |kind, since| failed(kind, since, Undelivered::again("away"));
         fail(NoticeKind::Kill, 60).await.unwrap();
         fail(NoticeKind::Undelivered, 600).await.unwrap();
         assert_eq!(told(), 0);
@@ -219,10 +223,37 @@ mod tests {
         assert!(lock(&shared.outbox).due("a", shared.now(), 9).unwrap().is_empty());
     }
 
+    /// A key that does not fit any more does not mend itself: people hear of it with the first try, and the message is tried again.
+    #[tokio::test]
+    async fn a_refusal_is_tried_again_and_reported_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        Journal::open(&dir.path().join("journal.db")).unwrap();
+        let text = "channels: [{name: a, slack: {url_file: /none}}, {name: b, slack: {url_file: /none}}]";
+        let config: NotifyConfig = serde_yaml::from_str(text).unwrap();
+        let shared = Notifier::open(&config, dir.path(), Clock::system(), Default::default()).unwrap().shared.unwrap();
+        let letter = NewLetter {
+            channel: "a".into(),
+            id: "1".into(),
+            kind: NoticeKind::Kill,
+            about: String::new(),
+            body: String::new(),
+        };
+        lock(&shared.outbox).take_in(Seq(0), &[letter], shared.now()).unwrap();
+        let letter = lock(&shared.outbox).due("a", shared.now(), 1).unwrap().remove(0);
+        let error = Undelivered::Refused { why: "the receiver answered 401".into() };
+        failed(&shared, &shared.channels[0], letter, error).await.unwrap();
+        let holds = lock(&shared.outbox).holds().unwrap();
+        assert_eq!((holds.pending["a"].0, holds.dead.len()), (1, 0));
+        let told = lock(&shared.outbox).due("b", shared.now(), 9).unwrap();
+        assert!(told.len() == 1 && told[0].letter.body.contains("401"), "{told:?}");
+    }
+
     #[test]
-    fn a_receiver_may_ask_for_a_longer_pause_and_not_for_a_shorter_one() {
+    fn a_receiver_may_ask_for_a_longer_pause_up_to_five_minutes_and_not_for_a_shorter_one() {
         let asks = |seconds| Undelivered::Again { why: "x".into(), after: Some(Duration::from_secs(seconds)) };
-        assert_eq!(next_try(&asks(600), 1, at(0), at(86_400), 1.0), Some(at(600)));
+        assert_eq!(next_try(&asks(200), 1, at(0), at(86_400), 1.0), Some(at(200)));
+        // The next message about the same thing waits for this one, and may be a critical one.
+        assert_eq!(next_try(&asks(3600), 1, at(0), at(86_400), 1.0), Some(at(300)));
         assert_eq!(next_try(&asks(0), 2, at(0), at(86_400), 1.0), Some(at(2)));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{NotifyError, Shared, chain, lock, message, of_record};
 use crate::engine::notice;
-use crate::journal::outbox::{GIVE_UP, NewLetter, Outbox, OutboxError};
+use crate::journal::outbox::{GIVE_UP, NewLetter};
 use crate::journal::store::Entry;
 use crate::journal::{Journal, JournalError};
 use crate::model::ids::Seq;
@@ -20,7 +20,7 @@ const READ_AT_ONCE: usize = 2_000;
 const LOOK: Duration = Duration::from_secs(1);
 /// After a trouble, the next try.
 const PAUSE: Duration = Duration::from_secs(2);
-/// After so many tries in a row the outbox is given up for this process, and memory takes its place: about ten seconds without a message.
+/// After so many tries in a row memory takes the place of the outbox's file: about ten seconds without a message.
 const GIVE_UP_OUTBOX: u32 = 5;
 /// A stop order is acknowledged, or said to be pending, within two seconds; a call that was sent just before may take ten to come back.
 /// From then on it is more than a slow answer.
@@ -40,57 +40,87 @@ struct Reader {
     tidied: Option<Instant>,
 }
 
+/// What came of one reading.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// There is more to be read.
+    More,
+    /// There is nothing new.
+    Done,
+    /// It failed, and is tried again.
+    Failed,
+}
+
 /// Reads on whenever there is something new, for as long as the process lives.
 pub(super) async fn run(shared: Arc<Shared>, mut written: watch::Receiver<u64>) {
-    let mut reader = Reader::default();
-    let mut failed = 0;
+    let mut courier = Courier { shared, reader: Reader::default(), failed: 0 };
     loop {
-        let (of_task, newest) = (Arc::clone(&shared), Seq(*written.borrow_and_update()));
-        let read = tokio::task::spawn_blocking(move || {
-            let result = match reader.has_all(newest) {
-                true => reader.look_around(&of_task).map(|()| false),
-                false => reader.read_on(&of_task, newest),
-            };
-            (reader, result)
-        });
-        // A panic, which is on record then: nothing of what was read is believed.
-        let Ok((same, result)) = read.await else {
-            reader = Reader::default();
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        reader = same;
-        match result {
-            Ok(more) => {
-                failed = 0;
-                shared.recovered();
-                shared.ring();
-                if !more {
-                    // A sender that is gone is the end of the process.
-                    let _ = timeout(LOOK, written.changed()).await;
-                    if written.has_changed().is_err() {
-                        tokio::time::sleep(LOOK).await;
-                    }
+        let newest = Seq(*written.borrow_and_update());
+        match courier.turn(newest).await {
+            Turn::More => {}
+            Turn::Done => {
+                // A sender that is gone is the end of the process.
+                let _ = timeout(LOOK, written.changed()).await;
+                if written.has_changed().is_err() {
+                    tokio::time::sleep(LOOK).await;
                 }
             }
-            Err(error) => {
-                failed += 1;
-                shared.report(chain(&error));
-                match &error {
-                    NotifyError::Outbox(error) if failed >= GIVE_UP_OUTBOX => fall_back(&shared, error, reader.at),
-                    _ => {}
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
+            Turn::Failed => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
-/// Memory in place of a file that cannot be used. What waits in the file goes out after the next start.
-fn fall_back(shared: &Shared, error: &OutboxError, at: Seq) {
-    if let Ok(memory) = Outbox::in_memory(at) {
-        *lock(&shared.outbox) = memory;
-        shared.keep_in_memory(error);
+/// The reader, and how it fares.
+struct Courier {
+    shared: Arc<Shared>,
+    reader: Reader,
+    /// So many tries in a row the outbox has failed.
+    failed: u32,
+}
+
+impl Courier {
+    async fn turn(&mut self, newest: Seq) -> Turn {
+        let (shared, mut reader) = (Arc::clone(&self.shared), std::mem::take(&mut self.reader));
+        let read = tokio::task::spawn_blocking(move || {
+            if shared.back_to_file(Instant::now()) {
+                reader = Reader::default();
+            }
+            let result = match reader.has_all(newest) {
+                true => reader.look_around(&shared).map(|()| false),
+                false => reader.read_on(&shared, newest),
+            };
+            (reader, result)
+        });
+        // After a panic nothing of what was read is believed: the reader that was taken out does not come back.
+        let Ok((reader, result)) = read.await else {
+            self.shared.broke();
+            return Turn::Failed;
+        };
+        self.reader = reader;
+        match result {
+            Ok(more) => {
+                self.failed = 0;
+                self.shared.recovered();
+                self.shared.ring();
+                if more { Turn::More } else { Turn::Done }
+            }
+            Err(error) => {
+                self.failed(&error);
+                Turn::Failed
+            }
+        }
+    }
+
+    /// A journal that cannot be read says nothing about the outbox.
+    fn failed(&mut self, error: &NotifyError) {
+        self.shared.report(chain(error));
+        if let NotifyError::Outbox(error) = error {
+            self.failed += 1;
+            if self.failed >= GIVE_UP_OUTBOX {
+                self.failed = 0;
+                self.shared.fall_back(error);
+            }
+        }
     }
 }
 
@@ -108,8 +138,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes in what is new up to `durable`, the newest record that the loop has acknowledged; true: there is more. After an error of the outbox nothing is read again: what was made of it is put in with the
-    /// next try.
+    /// Takes in what is new up to `durable`, the newest record that the loop has acknowledged; true: there is more. After an error of the
+    /// outbox nothing is read again: what was made of it is put in with the next try.
     fn read_on(&mut self, shared: &Shared, durable: Seq) -> Result<bool, NotifyError> {
         let journal = Journal::open_read_only(&shared.journal)?;
         let now = shared.now();
@@ -137,7 +167,7 @@ impl Reader {
             self.at = entry.seq;
             // What is older than any message is kept for is no news: channels were configured anew after a long time.
             if entry.seq > cursor && since(entry.at, now) < GIVE_UP {
-                self.made.extend(of(&self.state, entry, shared));
+                self.made.extend(shared.made(entry, || of(&self.state, entry, shared)));
             }
         }
         Ok(())
@@ -148,6 +178,7 @@ impl Reader {
             let mut outbox = lock(&shared.outbox);
             let dead = outbox.take_in(self.at, &self.made, now)?;
             self.made.clear();
+            shared.told_up_to(cursor.max(self.at));
             shared.overflowed(&mut outbox, &dead, now)?;
         }
         Ok(())
@@ -160,8 +191,9 @@ impl Reader {
         if cursor > newest {
             tracing::warn!(%cursor, %newest, "the journal ends before what was told of it; messages go on from its end");
             outbox.rewind(newest)?;
-            return Ok(newest);
         }
+        let cursor = cursor.min(newest);
+        shared.told_up_to(cursor);
         Ok(cursor)
     }
 

@@ -49,7 +49,8 @@ impl Shared {
             NoticeKind::Undelivered,
             &format!("messages do not arrive by channel {name}"),
             &format!("a message ({kind}) did not arrive: {why}"),
-            "`wavegate status` lists what is missing; mend the channel, then `wavegate deliveries --retry` sends it again",
+            "`wavegate status` lists what is missing; mend the channel: what still waits goes out by itself, and `wavegate deliveries --retry` \
+             sends again what was given up",
             now,
         );
         let letters = self.letters(message, "", &format!("{name}\n{now}"), Some(name));

@@ -10,7 +10,7 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections are closed before a proxy in between closes them.
 const POOL_IDLE: Duration = Duration::from_secs(15);
-/// What a receiver may ask us to wait: an hour, whatever it says.
+/// The longest pause that is understood. Whoever keeps the messages waits for less.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// Clients, made when they are first needed. The one for plain text needs no trusted roots, and works where there are none.
@@ -65,15 +65,17 @@ pub(super) async fn send(request: RequestBuilder) -> Result<(), Undelivered> {
     }
 }
 
-/// 2xx: it has it. 408, 425, 429 and 5xx: at another time. Any other: never. A redirect is not followed, and a receiver that has moved may
-/// be configured anew any time.
+/// 2xx: it has it. 400, 410, 413 and 422: the message itself is wrong there, or its place is gone for good. 408, 425, 429 and 5xx: at
+/// another time. Any other (401, 403 and 404, a redirect, which is not followed) may be an ingress that is just exchanged, a clock that was
+/// set, or a key that somebody is about to mend: the page is not given up for it.
 fn judge(status: StatusCode, after: Option<Duration>) -> Result<(), Undelivered> {
     let why = format!("the receiver answered {}", status.as_u16());
     match status.as_u16() {
         200..=299 => Ok(()),
+        400 | 410 | 413 | 422 => Err(Undelivered::Never { why }),
         408 | 425 | 429 => Err(Undelivered::Again { why, after }),
-        300..=399 => Err(Undelivered::Never { why: format!("{why}: a redirect, which is not followed") }),
-        400..=499 => Err(Undelivered::Never { why }),
+        300..=399 => Err(Undelivered::Refused { why: format!("{why}: a redirect, which is not followed") }),
+        400..=499 => Err(Undelivered::Refused { why }),
         _ => Err(Undelivered::Again { why, after }),
     }
 }
@@ -112,8 +114,11 @@ mod tests {
         for code in [200, 201, 204] {
             assert_eq!(judged(code), Ok(()));
         }
-        for code in [301, 307, 400, 401, 403, 404, 410, 413] {
+        for code in [400, 410, 413, 422] {
             assert!(matches!(judged(code), Err(Undelivered::Never { .. })), "{code}");
+        }
+        for code in [301, 307, 401, 403, 404, 405, 407, 421, 451] {
+            assert!(matches!(judged(code), Err(Undelivered::Refused { .. })), "{code}");
         }
         for code in [408, 425, 429, 500, 502, 503, 504] {
             assert!(matches!(judged(code), Err(Undelivered::Again { .. })), "{code}");

@@ -28,7 +28,7 @@ impl Deliver for Slack {
             Undelivered::Again { why, after } => {
                 Undelivered::Again { why: format!("the file `{}`: {why}", self.url_file.display()), after }
             }
-            never @ Undelivered::Never { .. } => never,
+            other => other,
         })?;
         send(request.header(CONTENT_TYPE, "application/json").body(parcel.body.to_owned())).await
     }

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 const SUBJECT_MAX: usize = 99;
 
 /// Errors that pass, though their status is 4xx. Source: SNS API reference, "Common errors" and "Publish".
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 10] = [
     "Throttled",
     "ThrottledException",
     "Throttling",
@@ -24,6 +24,7 @@ const PASSING: [&str; 9] = [
     "KMSThrottlingException",
     "ExpiredToken",
     "ExpiredTokenException",
+    "RequestExpired",
 ];
 
 /// A topic.
@@ -80,11 +81,20 @@ where
     let SdkError::ServiceError(service) = error else {
         return Undelivered::again("SNS did not answer, or no credentials were found");
     };
-    let status = service.raw().status().as_u16();
-    let code = error.code().unwrap_or_default();
+    judge_answer(service.raw().status().as_u16(), error.code().unwrap_or_default())
+}
+
+/// As with other receivers: only what is wrong with the message itself is given up. A missing right, a topic that is not there and a key
+/// that cannot be used (which SNS answers with 400) are mended by people.
+fn judge_answer(status: u16, code: &str) -> Undelivered {
     let why = format!("SNS answered {status} {}", clean(code));
-    let passes = PASSING.contains(&code) || matches!(status, 408 | 425 | 429) || !(400..=499).contains(&status);
-    if passes { Undelivered::again(why) } else { Undelivered::Never { why } }
+    match status {
+        _ if PASSING.contains(&code) => Undelivered::again(why),
+        400 if code.starts_with("KMS") => Undelivered::Refused { why },
+        400 | 410 | 413 | 422 => Undelivered::Never { why },
+        401..=499 if !matches!(status, 408 | 425 | 429) => Undelivered::Refused { why },
+        _ => Undelivered::again(why),
+    }
 }
 
 fn subject(text: &str) -> String {
@@ -94,11 +104,23 @@ fn subject(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::subject;
+    use super::{Undelivered, judge_answer, subject};
 
     #[test]
     fn a_subject_is_short_plain_and_one_line() {
         assert_eq!(subject("held: über\nline"), "held: ?ber?line");
         assert_eq!(subject(&"x".repeat(500)).len(), 99);
+    }
+
+    #[test]
+    fn only_what_is_wrong_with_the_message_is_given_up() {
+        for (status, code) in [(403, "AuthorizationError"), (403, "SignatureDoesNotMatch"), (404, "NotFound")] {
+            assert!(judge_answer(status, code).is_refusal(), "{code}");
+        }
+        assert!(judge_answer(400, "KMSDisabled").is_refusal());
+        for (status, code) in [(400, "Throttling"), (403, "ExpiredToken"), (429, "x"), (500, "InternalError")] {
+            assert!(matches!(judge_answer(status, code), Undelivered::Again { .. }), "{code}");
+        }
+        assert!(matches!(judge_answer(400, "InvalidParameter"), Undelivered::Never { .. }));
     }
 }

@@ -156,3 +156,51 @@ fn a_message_of_another_outbox_settles_nothing_here() {
     assert_eq!(ids(&outbox, "a", at(0)), ["2"]);
     assert!(outbox.holds().unwrap().dead.is_empty());
 }
+
+/// A receiver that was away while a thousand reports came still gets the page.
+#[test]
+fn what_is_more_severe_pushes_out_the_oldest_of_the_least_severe() {
+    let mut outbox = Outbox::in_memory(Seq(0)).unwrap();
+    let of = |id: u32, kind| NewLetter { kind, ..new("a", &id.to_string(), "") };
+    let mut full: Vec<NewLetter> = (2..PENDING_MAX).map(|id| of(id, NoticeKind::Held)).collect();
+    full.extend([of(0, NoticeKind::Reverted), of(1, NoticeKind::Reverted)]);
+    assert_eq!(outbox.take_in(Seq(1), &full, at(0)).unwrap(), []);
+    let more = [
+        of(10_000, NoticeKind::Kill),
+        of(10_001, NoticeKind::Held),
+        of(10_002, NoticeKind::Stuck),
+        of(10_003, NoticeKind::Held),
+        of(10_000, NoticeKind::Kill),
+    ];
+    let dead = outbox.take_in(Seq(2), &more, at(1)).unwrap();
+    let kinds: Vec<NoticeKind> = dead.into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(kinds, [NoticeKind::Reverted, NoticeKind::Reverted, NoticeKind::Held, NoticeKind::Held]);
+    let holds = outbox.holds().unwrap();
+    let gone: Vec<&str> = holds.dead.iter().map(|letter| letter.letter.id.as_str()).collect();
+    assert_eq!(gone, ["2", "0", "1", "10003"]);
+    assert!(holds.dead[0].why.as_ref().unwrap().contains("more severe"));
+    assert_eq!(holds.pending["a"].0, u64::from(PENDING_MAX));
+    let waiting = outbox.due("a", at(1), PENDING_MAX).unwrap();
+    assert!(waiting.iter().any(|letter| letter.letter.kind == NoticeKind::Kill));
+}
+
+/// Also what memory held while a file could not be used is bounded when it comes in.
+#[test]
+fn what_is_taken_over_has_its_ids_tries_and_bound() {
+    let (mut file, mut memory) = (Outbox::in_memory(Seq(0)).unwrap(), Outbox::in_memory(Seq(5)).unwrap());
+    let full: Vec<NewLetter> = (0..PENDING_MAX).map(|n| new("a", &n.to_string(), "")).collect();
+    file.take_in(Seq(5), &full, at(0)).unwrap();
+    let kill = NewLetter { kind: NoticeKind::Kill, ..new("a", "kill", "r") };
+    memory.take_in(Seq(9), &[new("a", "0", ""), kill, new("b", "b1", ""), new("b", "b2", "")], at(1)).unwrap();
+    memory.failed("b1", at(60), "away").unwrap();
+    memory.died("b2", at(2), "gone").unwrap();
+    let dead = file.take_over(&memory, true, at(3)).unwrap();
+    assert_eq!(dead, [("a".to_owned(), NoticeKind::Held)]);
+    assert_eq!(file.cursor().unwrap(), Seq(9));
+    assert!(ids(&file, "b", at(59)).is_empty());
+    assert_eq!(file.due("b", at(60), 9).unwrap()[0].tries, 1);
+    let holds = file.holds().unwrap();
+    let gone: Vec<&str> = holds.dead.iter().map(|letter| letter.letter.id.as_str()).collect();
+    assert_eq!(gone, ["0", "b2"]);
+    assert_eq!(file.take_over(&memory, false, at(4)).unwrap(), []);
+}

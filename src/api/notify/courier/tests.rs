@@ -4,11 +4,12 @@ use super::*;
 use crate::api::notify::Notifier;
 use crate::config::notify::NotifyConfig;
 use crate::daemon::clock::Clock;
-use crate::journal::outbox::PENDING_MAX;
+use crate::journal::outbox::{Outbox, PENDING_MAX};
 use crate::model::event::Event;
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 use jiff::ToSpan as _;
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 /// Everything that was written is durable.
 const ALL: Seq = Seq(u64::MAX);
@@ -148,7 +149,7 @@ fn an_outbox_that_fails_loses_nothing_that_was_read() {
     let error = reader.read_on(&shared, ALL).unwrap_err();
     assert!(reader.read_on(&shared, ALL).is_err());
     let NotifyError::Outbox(error) = error else { panic!("{error}") };
-    fall_back(&shared, &error, reader.at);
+    shared.fall_back(&error);
     house.kill("k-2", shared.now());
     reader.read_on(&shared, ALL).unwrap();
     assert_eq!(waiting(&shared), ["kill k-1", "kill k-2"]);
@@ -215,4 +216,106 @@ fn what_comes_on_top_of_too_many_is_counted_and_told_by_the_others() {
     house.kill("k-3", shared.now());
     reader.read_on(&shared, ALL).unwrap();
     assert_eq!(dead(), [3, 1]);
+}
+
+/// A file that was locked for a while holds messages that wait: they go out once it can be used again, and what memory held with them.
+#[test]
+fn a_file_that_can_be_used_again_has_its_messages_and_those_of_memory() {
+    let mut house = House::new();
+    let shared = house.open();
+    let mut reader = Reader::default();
+    house.kill("k-1", shared.now());
+    reader.read_on(&shared, ALL).unwrap();
+    let file = Outbox::open_existing(&house.dir.path().join("outbox.db")).unwrap();
+    file.spoil();
+    house.kill("k-2", shared.now());
+    let NotifyError::Outbox(error) = reader.read_on(&shared, ALL).unwrap_err() else { panic!("the journal is fine") };
+    shared.fall_back(&error);
+    reader.read_on(&shared, ALL).unwrap();
+    assert_eq!(waiting(&shared), ["kill k-2"]);
+    lock(&shared.outbox).tell("x", Duration::from_secs(60), &[], shared.now()).unwrap();
+    file.mend();
+    let now = Instant::now();
+    assert!(!shared.back_to_file(now), "it is not tried every second");
+    assert_eq!(waiting(&shared), ["kill k-2"]);
+    assert!(!shared.back_to_file(now + Duration::from_secs(61)), "memory had all that followed");
+    shared.recovered();
+    assert_eq!(lock(&shared.view).trouble, None);
+    reader.read_on(&shared, ALL).unwrap();
+    assert_eq!(waiting(&shared), ["kill k-1", "kill k-2"]);
+    assert_eq!(file.due("a", shared.now(), 9).unwrap().len(), 2, "it is the file");
+    assert_eq!(file.cursor().unwrap(), Seq(2));
+    let mut outbox = lock(&shared.outbox);
+    assert_eq!(outbox.tell("x", Duration::from_secs(60), &[], shared.now()).unwrap(), None, "told already");
+}
+
+/// What was written while no daemon ran, and the file could not be read at the start.
+#[test]
+fn what_lies_before_memory_is_told_from_the_file() {
+    let mut house = House::new();
+    let path = house.dir.path().join("outbox.db");
+    let now = house.open().now();
+    let good = std::fs::read(&path).unwrap();
+    house.kill("k-1", now);
+    std::fs::write(&path, "no database at all ".repeat(500)).unwrap();
+    let shared = house.open();
+    house.kill("k-2", shared.now());
+    let mut reader = Reader::default();
+    reader.read_on(&shared, ALL).unwrap();
+    assert_eq!(waiting(&shared), ["kill k-2"]);
+    std::fs::write(&path, good).unwrap();
+    assert!(shared.back_to_file(Instant::now() + Duration::from_secs(61)));
+    Reader::default().read_on(&shared, ALL).unwrap();
+    let told: BTreeSet<String> = waiting(&shared).into_iter().collect();
+    assert_eq!(told, ["kill k-1", "kill k-2"].map(str::to_owned).into());
+    assert_eq!(lock(&shared.outbox).holds().unwrap().pending["a"].0, 2, "none of them twice");
+}
+
+fn courier(shared: &Arc<Shared>) -> Courier {
+    Courier { shared: Arc::clone(shared), reader: Reader::default(), failed: 0 }
+}
+
+/// A journal that cannot be read for a while is no trouble of the outbox.
+#[tokio::test]
+async fn only_what_fails_at_the_outbox_counts_against_it() {
+    let mut house = House::new();
+    let shared = house.open();
+    let mut courier = courier(&shared);
+    house.kill("k-1", shared.now());
+    let journal = house.dir.path().join("journal.db");
+    let aside = house.dir.path().join("aside.db");
+    std::fs::rename(&journal, &aside).unwrap();
+    for _ in 0..GIVE_UP_OUTBOX {
+        assert_eq!(courier.turn(ALL).await, Turn::Failed);
+    }
+    std::fs::rename(&aside, &journal).unwrap();
+    let file = Outbox::open_existing(&house.dir.path().join("outbox.db")).unwrap();
+    file.spoil();
+    assert_eq!(courier.turn(ALL).await, Turn::Failed);
+    assert!(lock(&shared.memory).is_none());
+    file.mend();
+    assert_eq!(courier.turn(ALL).await, Turn::Done);
+    assert_eq!(waiting(&shared), ["kill k-1"]);
+}
+
+/// Nobody would know that nothing is told any more; and one record is not to silence all that follow it.
+#[tokio::test]
+async fn a_record_that_breaks_the_courier_is_shown_and_then_left_out_with_a_word() {
+    let mut house = House::new();
+    let shared = house.open();
+    let mut courier = courier(&shared);
+    for kill in ["k-1", "k-2", "k-3"] {
+        house.kill(kill, shared.now());
+    }
+    shared.making.spoilt.store(2, Ordering::Relaxed);
+    for _ in 0..3 {
+        assert_eq!(courier.turn(ALL).await, Turn::Failed);
+        let trouble = lock(&shared.view).trouble.clone().unwrap();
+        assert!(trouble.contains("broke off at record 2"), "{trouble}");
+    }
+    assert_eq!(courier.turn(ALL).await, Turn::Done);
+    assert_eq!(lock(&shared.view).trouble, None);
+    assert_eq!(waiting(&shared), ["kill k-1", "defect ", "kill k-3"]);
+    let due = lock(&shared.outbox).due("a", shared.now(), 9).unwrap();
+    assert!(due[1].letter.body.contains("record 2 of the journal"), "{due:?}");
 }
