@@ -219,6 +219,20 @@ fn an_address_in_use_ends_the_start_and_is_named() {
     assert!(door.daemon.log().contains(&address.to_string()), "{}", door.daemon.log());
 }
 
+/// Connections that the system has no files for would take the daemon's own.
+#[test]
+fn there_are_no_more_connections_than_open_files() {
+    let mut door = Door::prepare("http: {listen: 127.0.0.1:0}");
+    door.daemon.serve_under(&["sh", "-c", r#"ulimit -n 300; exec "$0" "$@""#].map(ToOwned::to_owned));
+    door.run();
+    let log = door.daemon.log();
+    assert!(log.contains("fewer connections than configured") && log.contains("connections=150"), "{log}");
+    let silent: Vec<_> = (0..400).map(|n| connect_from(&door, &format!("127.0.1.{}", n % 16))).collect();
+    drop(silent);
+    assert_eq!(door.order("/v1/kills", "{}").status(), 201);
+    assert!(!door.daemon.log().contains("cannot accept"), "{}", door.daemon.log());
+}
+
 #[test]
 fn plain_http_for_other_machines_ends_the_start() {
     let mut door = Door::prepare("http: {listen: '0.0.0.0:0'}");
