@@ -14,7 +14,7 @@ use wavegate::daemon::driver::{Driver, Orders};
 use wavegate::journal::Journal;
 use wavegate::model::event::Event;
 use wavegate::model::ids::Seq;
-use wavegate::model::principal::{Door, RefusedOrder};
+use wavegate::model::principal::{Caller, Door, Principal, PrincipalKind, RefusedOrder};
 
 const START: Timestamp = Timestamp::constant(1_795_161_600, 0);
 
@@ -79,8 +79,45 @@ fn a_flood_of_different_ones_is_bounded_and_every_one_counted() {
             refusals.note(refused(&format!("addr {n}")), None, START);
         }
     });
-    assert!(found.len() <= 300, "{} records", found.len());
+    assert!(found.len() <= 34, "{} records", found.len());
     assert_eq!(found.iter().map(|one| one.times).sum::<u64>(), 20_000);
+}
+
+fn caller(name: &str) -> Caller {
+    let principal = Principal { name: name.into(), kind: PrincipalKind::Agent, party: "p".into(), groups: [].into() };
+    let credential = format!("token t-{name}");
+    Caller { principal, roles: [].into(), credential, door: Door::Http, named: true }
+}
+
+/// Whoever fills the record from many addresses takes nobody's name out of it.
+#[test]
+fn strangers_take_no_callers_name_away() {
+    let eve = caller("eve");
+    let found = recorded(async |refusals| {
+        for n in 0..1_000 {
+            refusals.note(refused(&format!("addr {n}")), None, START);
+        }
+        refusals.note(Refused { caller: Some(&eve), verb: "approve", ..refused("") }, Some("r-1".into()), START);
+    });
+    let eves: Vec<_> = found.iter().filter(|one| one.by.as_ref() == Some(&eve.principal)).collect();
+    assert_eq!((eves.len(), eves[0].verb.as_str(), &eves[0].about), (1, "approve", &Some("r-1".into())));
+}
+
+#[test]
+fn however_many_callers_are_refused_each_is_on_record_by_name() {
+    let found = recorded(async |refusals| {
+        for n in 0..300 {
+            let caller = caller(&format!("a{n}"));
+            for about in ["r-1", "r-2"] {
+                refusals.note(Refused { caller: Some(&caller), ..refused("") }, Some(about.into()), START);
+            }
+        }
+    });
+    assert_eq!(found.iter().map(|one| one.times).sum::<u64>(), 600);
+    let names: std::collections::BTreeSet<_> = found.iter().map(|one| one.by.as_ref().unwrap().name.clone()).collect();
+    assert_eq!(names.len(), 300);
+    // One that is beyond the bound is one record at once and one with the count.
+    assert!(found.len() <= 256 + 2 * 172, "{}", found.len());
 }
 
 /// Whoever is refused in a thousand ways stays on record by name, and hides nobody else.

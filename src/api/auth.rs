@@ -162,7 +162,7 @@ impl Auth {
         self.lent.lend(caller, self.clock.now().monotonic)
     }
 
-    /// Whoever has shown this client certificate (DER), which the TLS handshake has verified against the door's authority.
+    /// Whoever has shown this client certificate (DER), which the door has verified against its authority for this request.
     ///
     /// # Errors
     /// [`Unauthenticated`].

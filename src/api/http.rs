@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | `listen` | connections: their number, their time, TLS |
+//! | `arrivals` | how many from one address, before they say who they are |
 //! | `tls` | certificates, ours and theirs |
 //! | `guard` | host, origin, credential, rate: before any route, known or not |
 //! | `limits` | how much at once, with a share that only kills have |
@@ -15,6 +16,7 @@
 //! | `extract`, `reply`, `problem` | from HTTP to the verbs and back |
 //! | `openapi` | what the document says beside the routes |
 
+pub mod arrivals;
 pub mod events;
 pub mod extract;
 pub mod guard;

@@ -1,4 +1,5 @@
 //! Every refusal goes on record, and no flood of them fills the disk: the same refusal within a short time is one record with its count.
+//! Whoever is not known has a share of their own, so that strangers take no proven caller's name out of the record.
 
 use super::code::Code;
 use crate::daemon::driver::Orders;
@@ -12,10 +13,12 @@ use std::time::Duration;
 
 /// The same refusal within this time is counted, not written again.
 const WINDOW: Duration = Duration::from_secs(10);
-/// So many different refusals are told apart within a window; those beyond are counted as one.
+/// So many different refusals of proven callers are told apart within a window; beyond them each caller's are counted as one.
 const APART: usize = 256;
 /// So many of one caller are.
 const APART_OF_ONE: usize = 16;
+/// So many of callers who are not known are; those beyond are counted as one. Anybody can make up more of these.
+const APART_OF_UNKNOWN: usize = 32;
 /// A message is kept up to this length.
 const WHY_MAX: usize = 500;
 
@@ -63,19 +66,20 @@ impl Refusals {
         let mut order = order(refused, about, at);
         let mut key = key(&order, refused.code);
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever is refused in many ways is still on record by name, and hides nobody else.
-        let of_caller = |known: &Key| known.0 == key.0 && known.1 == key.1;
-        if !window.contains_key(&key) && window.keys().filter(|known| of_caller(known)).count() >= APART_OF_ONE {
-            order.verb = "many".into();
-            order.about = None;
-            key = self::key(&order, Code::TooManyRequests);
-        }
-        if !window.contains_key(&key) && window.len() >= APART {
-            key = (None, String::new(), refused.door, "many".into(), Code::TooManyRequests, None);
-            order.by = None;
-            order.credential = String::new();
-            order.verb = "many".into();
-            order.about = None;
+        if !window.contains_key(&key) {
+            let count = |of: &dyn Fn(&Key) -> bool| window.keys().filter(|known| of(known)).count();
+            let of_caller = count(&|known| known.0 == key.0 && known.1 == key.1);
+            let share = if key.0.is_some() { APART } else { APART_OF_UNKNOWN };
+            let of_kind = count(&|known| known.0.is_some() == key.0.is_some());
+            if of_caller >= APART_OF_ONE || of_kind >= share {
+                // INVARIANT: S23. A proven caller stays on record by name, however many others are refused.
+                if key.0.is_none() && of_kind >= share {
+                    order.credential = String::new();
+                }
+                order.verb = "many".into();
+                order.about = None;
+                key = self::key(&order, Code::TooManyRequests);
+            }
         }
         if let Some(known) = window.get_mut(&key) {
             known.times = known.times.saturating_add(1);

@@ -1,6 +1,7 @@
 //! The one list of verbs. Every door calls [`Service::answer`], and nothing else reaches the loop: the same checks, the same answers, the
 //! same record of what was refused.
 
+mod aside;
 mod look;
 
 use super::code::Code;
@@ -22,6 +23,7 @@ use crate::model::ids::{Digest, KillId, RolloutId};
 use crate::model::pipeline::Pipeline;
 use crate::model::plan::Plan;
 use crate::model::principal::{Caller, Door, HandedIn};
+use aside::Aside;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +76,7 @@ pub struct Service {
     orders: Orders,
     surroundings: Arc<dyn Surroundings>,
     refusals: Refusals,
+    aside: Aside,
     drills: Option<Arc<Drills>>,
 }
 
@@ -81,7 +84,7 @@ impl Service {
     /// A service over a loop.
     pub fn new(orders: Orders, surroundings: Arc<dyn Surroundings>) -> Self {
         let refusals = Refusals::new(orders.clone());
-        Self { orders, surroundings, refusals, drills: None }
+        Self { orders, surroundings, refusals, aside: Aside::default(), drills: None }
     }
 
     /// The same with kill drills.
@@ -162,8 +165,13 @@ impl Service {
         key: Option<&str>,
     ) -> Result<Response, Stopped> {
         let bad = |message: String| Ok(Response::BadInput { message });
-        let admitted = match admit(&submission.file, &submission.text, &submission.templates) {
-            Ok(admitted) => admitted,
+        let (who, own_key) = (caller.clone(), key.map(ToOwned::to_owned));
+        let read = move |_: &dyn Surroundings| {
+            let admitted = admit(&submission.file, &submission.text, &submission.templates)?;
+            Ok((admitted, handed_in(&who, &submission, look_only, own_key.as_deref())))
+        };
+        let (admitted, handed_in) = match self.aside(caller, read).await? {
+            Ok(read) => read,
             Err(message) => return bad(message),
         };
         let agent = admitted.agent.clone();
@@ -171,17 +179,13 @@ impl Service {
         if let Some(refused) = denied(&self.orders, caller, verb).await? {
             return Ok(refused);
         }
-        let handed_in = handed_in(caller, &submission, look_only, key);
         if let Some(known) = self.proposed_before(&handed_in).await? {
             return Ok(known);
         }
-        let plan = match self.plan(&admitted, look_only) {
-            Ok(plan) => plan,
+        let plan = move |surroundings: &dyn Surroundings| plan(surroundings, &admitted, look_only);
+        let (plan, digest) = match self.aside(caller, plan).await? {
+            Ok(planned) => planned,
             Err(message) => return bad(message),
-        };
-        let digest = match plan.digest() {
-            Ok(digest) => digest,
-            Err(error) => return bad(error.to_string()),
         };
         let (rollout, by) = (plan.rollout.clone(), caller.principal.name.clone());
         let handed_in = Box::new(handed_in);
@@ -217,18 +221,6 @@ impl Service {
         }))
     }
 
-    fn plan(&self, admitted: &Admitted, look_only: bool) -> Result<Plan, String> {
-        // Whatever lies in the folder: nothing but a drill goes through this one.
-        if admitted.pipeline == DRILL_PIPELINE {
-            return Err(format!(
-                "pipeline `{DRILL_PIPELINE}` is built in for `wavegate drill`; nothing is proposed to it"
-            ));
-        }
-        let pipeline = self.surroundings.pipeline(&admitted.pipeline)?;
-        planner::plan(admitted, &pipeline, self.surroundings.rollout_id(), look_only, self.surroundings.wall())
-            .map_err(|e| plan_errors(&e))
-    }
-
     async fn take_answer(&self, caller: &Caller, rollout: RolloutId, says: Says) -> Result<Response, Stopped> {
         let wanted = rollout.clone();
         let plan = self
@@ -236,27 +228,18 @@ impl Service {
             .look(move |core| core.state().rollouts.get(&wanted).map(|rollout| Arc::clone(&rollout.plan)))
             .await?;
         let Some(plan) = plan else { return Ok(refused(&Refusal::UnknownRollout(rollout))) };
-        if let (Says::Approve { .. }, Err(message)) = (&says, self.is_as_planned(&plan)) {
-            return Ok(Response::Refused { code: Code::PipelineChanged, message });
+        if matches!(says, Says::Approve { .. }) {
+            let planned = Arc::clone(&plan);
+            let look = move |surroundings: &dyn Surroundings| is_as_planned(surroundings, &planned);
+            if let Err(message) = self.aside(caller, look).await? {
+                return Ok(Response::Refused { code: Code::PipelineChanged, message });
+            }
         }
         let (by, party) = (caller.principal.name.clone(), Some(caller.principal.party.clone()));
         match meant(&plan, says) {
             Ok(says) => self.order(Input::Answer(PersonsAnswer { rollout, by, party, says })).await,
             Err(message) => Ok(Response::BadInput { message }),
         }
-    }
-
-    /// An approval is void when the rules have changed since they were asked: the plan holds them as they were.
-    fn is_as_planned(&self, plan: &Plan) -> Result<(), String> {
-        let Some(planned) = &plan.safeguards else { return Ok(()) };
-        let pipeline = self.surroundings.pipeline(&plan.pipeline.name)?;
-        if pipeline.digest == plan.pipeline.digest && pipeline.safeguards == *planned {
-            return Ok(());
-        }
-        Err(format!(
-            "pipeline `{}` or one of its policies was changed after this rollout was planned; revert it and propose the change again",
-            plan.pipeline.name
-        ))
     }
 
     async fn kill(
@@ -361,6 +344,32 @@ fn handed_in(caller: &Caller, submission: &Submission, look_only: bool, key: Opt
         key,
         content: Digest::of_bytes(content.as_bytes()),
     }
+}
+
+/// The plan of a change set, with its digest.
+fn plan(surroundings: &dyn Surroundings, admitted: &Admitted, look_only: bool) -> Result<(Plan, Digest), String> {
+    // Whatever lies in the folder: nothing but a drill goes through this one.
+    if admitted.pipeline == DRILL_PIPELINE {
+        return Err(format!("pipeline `{DRILL_PIPELINE}` is built in for `wavegate drill`; nothing is proposed to it"));
+    }
+    let pipeline = surroundings.pipeline(&admitted.pipeline)?;
+    let plan = planner::plan(admitted, &pipeline, surroundings.rollout_id(), look_only, surroundings.wall());
+    let plan = plan.map_err(|errors| plan_errors(&errors))?;
+    let digest = plan.digest().map_err(|error| error.to_string())?;
+    Ok((plan, digest))
+}
+
+/// An approval is void when the rules have changed since they were asked: the plan holds them as they were.
+fn is_as_planned(surroundings: &dyn Surroundings, plan: &Plan) -> Result<(), String> {
+    let Some(planned) = &plan.safeguards else { return Ok(()) };
+    let pipeline = surroundings.pipeline(&plan.pipeline.name)?;
+    if pipeline.digest == plan.pipeline.digest && pipeline.safeguards == *planned {
+        return Ok(());
+    }
+    Err(format!(
+        "pipeline `{}` or one of its policies was changed after this rollout was planned; revert it and propose the change again",
+        plan.pipeline.name
+    ))
 }
 
 /// What a request wants, for the question of who may. Proposals are asked about when they have been read.

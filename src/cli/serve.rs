@@ -18,6 +18,7 @@ use crate::api::notify::Notifier;
 use crate::cloud::aws::{Aws, AwsOptions};
 use crate::cloud::prometheus::{Prometheus, PrometheusOptions};
 use crate::config;
+use crate::config::http::HttpLimits;
 use crate::daemon::clock::Clock;
 use crate::daemon::core::Core;
 use crate::daemon::driver::{Driver, Orders};
@@ -43,7 +44,6 @@ pub fn run(common: &Common, args: &ServeArgs) -> Exit {
         Ok(dir) => dir,
         Err(exit) => return exit,
     };
-    raise_file_limit();
     // The loop has this thread; doors, followers and messages have others, and cannot hold it up.
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(serve(&dir, args)),
@@ -70,11 +70,23 @@ fn may_be_logged(what: &tracing::Metadata<'_>) -> bool {
     *what.level() <= most || what.target().starts_with("wavegate")
 }
 
-/// Each follower is an open file, and the usual limit is 1,024: as many as the system allows. A system that says no is asked no more.
-fn raise_file_limit() {
+/// Each follower is an open file, and the usual limit is 1,024: as many as the system allows. A system that says no is asked no more. Gives
+/// how many there may be now.
+fn raise_file_limit() -> Option<u64> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(now, _)| now)
+}
+
+/// Connections that cannot all be open would keep the daemon from its own files.
+fn fit_connections(limits: &mut HttpLimits, files: Option<u64>) {
+    let wanted = limits.connections;
+    if let Some(files) = files
+        && limits.fit(files)
+    {
+        let connections = limits.connections;
+        tracing::warn!(files, wanted, connections, "fewer connections than configured: the limit on open files is low");
     }
 }
 
@@ -100,13 +112,17 @@ async fn serve(dir: &Path, args: &ServeArgs) -> Exit {
         ));
         return Exit::BadUsage;
     }
-    let config = match args.config.as_deref().map(config::file::read).transpose() {
+    let mut config = match args.config.as_deref().map(config::file::read).transpose() {
         Ok(config) => config.unwrap_or_default(),
         Err(error) => {
             complain(&chain(&error));
             return Exit::BadUsage;
         }
     };
+    let files = raise_file_limit();
+    if let Some(http) = &mut config.http {
+        fit_connections(&mut http.limits, files);
+    }
     let lead = match leader::take(dir).await {
         Ok(lead) => lead,
         Err(error) => {

@@ -77,6 +77,8 @@ impl Default for HttpLimits {
 
 /// No limit may be larger: a number beyond it is a mistake.
 const LIMIT_MAX: usize = 1_000_000;
+/// So many open files are left to all that is no connection: the journal and its readers, the socket, pipelines, the ways to AWS.
+const FILES_KEPT: usize = 256;
 
 impl HttpLimits {
     /// For a body to arrive, and again for the answer.
@@ -87,6 +89,16 @@ impl HttpLimits {
     /// For a head to arrive, and for a TLS handshake.
     pub fn head_time(&self) -> Duration {
         Duration::from_secs(self.head_seconds)
+    }
+
+    /// Takes no more connections than there can be open files, less some for all else; where there are very few, half of them. True: they
+    /// are fewer now than was configured.
+    pub fn fit(&mut self, files: u64) -> bool {
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        let most = (files - FILES_KEPT.min(files / 2)).max(1);
+        let fewer = self.connections > most;
+        self.connections = self.connections.min(most);
+        fewer
     }
 
     fn check(&self) -> Result<(), String> {
@@ -178,6 +190,19 @@ mod tests {
         assert_eq!(config, HttpConfig::on("127.0.0.1:7443".parse().unwrap()));
         assert_eq!((config.limits.streams, config.limits.requests), (2_000, 256));
         assert!(read("{}").unwrap_err().contains("listen"));
+    }
+
+    #[test]
+    fn there_are_no_more_connections_than_open_files() {
+        let fitted = |files: u64| {
+            let mut limits = HttpLimits::default();
+            (limits.fit(files), limits.connections)
+        };
+        assert_eq!(fitted(u64::MAX), (false, 4_096));
+        assert_eq!(fitted(4_096 + 256), (false, 4_096));
+        assert_eq!(fitted(4_096), (true, 3_840));
+        assert_eq!(fitted(1_024), (true, 768));
+        assert_eq!((fitted(100), fitted(0)), ((true, 50), (true, 1)));
     }
 
     #[test]

@@ -105,6 +105,53 @@ fn whoever_does_not_say_who_they_are_is_let_go() {
     assert!(answered > 3 && start.elapsed() < Duration::from_secs(10), "{answered} in {:?}", start.elapsed());
 }
 
+/// Comes from another address of this machine.
+fn connect_from(door: &Door, from: &str) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let socket = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        socket.connect(door.address).await.unwrap()
+    });
+    let stream = socket.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+}
+
+/// One host without a credential takes its share of the connections, and no more; those with one are no strangers.
+#[test]
+fn silence_from_one_address_keeps_nobody_else_out() {
+    let door = Door::with("http: {listen: 127.0.0.1:0, limits: {connections: 80, head_seconds: 30}}");
+    let order = format!(
+        "POST /v1/kills HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-length: 0\r\n\r\n",
+        door.bearer
+    );
+    let ask = |mut stream: TcpStream| {
+        stream.write_all(order.as_bytes()).unwrap();
+        (read(&mut BufReader::new(stream.try_clone().unwrap())).unwrap().unwrap().status(), stream)
+    };
+    let known: Vec<_> = (0..45).map(|_| ask(connect_from(&door, "127.0.0.3"))).collect();
+    assert!(known.iter().all(|(status, _)| *status == 201), "whoever is known has no such share");
+    drop(known);
+    let silent: Vec<_> = (0..120).map(|_| connect_from(&door, "127.0.0.2")).collect();
+    let start = Instant::now();
+    assert_eq!(ask(connect(&door)).0, 201);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let closed = |stream: &TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        !matches!((&*stream).read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    assert_eq!(silent.iter().filter(|stream| closed(stream)).count(), 120 - 32);
+    drop(silent);
+    wait_for("there is room again", Duration::from_secs(20), || {
+        let mut stream = connect_from(&door, "127.0.0.2");
+        stream.write_all(order.as_bytes()).ok()?;
+        read(&mut BufReader::new(stream)).ok()??;
+        Some(())
+    });
+}
+
 #[test]
 fn a_kill_comes_through_while_every_place_is_taken() {
     let door = Door::with("http: {listen: 127.0.0.1:0, limits: {per_second: 10000, burst: 10000}}");
@@ -170,6 +217,20 @@ fn an_address_in_use_ends_the_start_and_is_named() {
     let ended = door.daemon.wait(Duration::from_secs(30));
     assert!(!ended.success());
     assert!(door.daemon.log().contains(&address.to_string()), "{}", door.daemon.log());
+}
+
+/// Connections that the system has no files for would take the daemon's own.
+#[test]
+fn there_are_no_more_connections_than_open_files() {
+    let mut door = Door::prepare("http: {listen: 127.0.0.1:0}");
+    door.daemon.serve_under(&["sh", "-c", r#"ulimit -n 300; exec "$0" "$@""#].map(ToOwned::to_owned));
+    door.run();
+    let log = door.daemon.log();
+    assert!(log.contains("fewer connections than configured") && log.contains("connections=150"), "{log}");
+    let silent: Vec<_> = (0..400).map(|n| connect_from(&door, &format!("127.0.1.{}", n % 16))).collect();
+    drop(silent);
+    assert_eq!(door.order("/v1/kills", "{}").status(), 201);
+    assert!(!door.daemon.log().contains("cannot accept"), "{}", door.daemon.log());
 }
 
 #[test]

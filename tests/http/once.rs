@@ -1,6 +1,6 @@
 //! What has a key is done once.
 
-use crate::door::{Door, body, submission};
+use crate::door::{Door, PIPELINE, body, submission};
 use crate::problem;
 use serde_json::json;
 
@@ -14,13 +14,9 @@ fn the_same_order_with_the_same_key_is_one_order() {
     assert_eq!(first.body, again.body);
     assert_eq!((first.header("idempotent-replay"), again.header("idempotent-replay")), (None, Some("true")));
     assert_eq!(door.json("/v1/kills")["items"].as_array().unwrap().len(), 1);
-    let other = door.order_as("/v1/kills", r#"{"scope": "cell=b"}"#, Some("key-1"));
-    assert_eq!((other.status(), problem(&other).as_str()), (422, "key_reused"));
     // Another address and another principal have keys of their own.
     let missing = door.order_as("/v1/rollouts/none/pause", "{}", Some("key-1"));
     assert_eq!(missing.status(), 404);
-    let again = door.order_as("/v1/rollouts/none/pause", "{}", Some("key-1"));
-    assert_eq!((again.status(), again.header("idempotent-replay")), (404, Some("true")));
     let bo = format!("Bearer {}", door.daemon.token("bo", "human", "ops", &["operator"]));
     let headers = [("authorization", bo.as_str()), ("content-type", "application/json"), ("idempotency-key", "key-1")];
     let bos = door.raw("POST", "/v1/kills", &headers, order.as_bytes());
@@ -30,6 +26,43 @@ fn the_same_order_with_the_same_key_is_one_order() {
         assert_eq!((answer.status(), problem(&answer).as_str()), (400, "bad_request"), "{wrong}");
     }
     assert_eq!(door.order_as("/v1/kills", order, Some(&"x".repeat(200))).status(), 201);
+}
+
+/// Whoever presses harder uses the script that has pressed before, key and all.
+#[test]
+fn no_kill_is_refused_for_its_key() {
+    let door = Door::open();
+    for order in [r#"{"mode": "pause"}"#, r#"{"mode": "halt"}"#, r#"{"scope": "cell=b"}"#] {
+        let answer = door.order_as("/v1/kills", order, Some("stop"));
+        assert_eq!((answer.status(), answer.header("idempotent-replay")), (201, None), "{order}: {}", answer.text());
+    }
+    let modes: Vec<_> = door.json("/v1/kills")["items"].as_array().unwrap().iter().map(|k| k["mode"].clone()).collect();
+    assert!(modes.contains(&json!("halt")), "{modes:?}");
+    let statuses: Vec<_> = std::thread::scope(|scope| {
+        let order = r#"{"scope": "cell=a", "mode": "revert"}"#;
+        let asked: Vec<_> =
+            (0..12).map(|_| scope.spawn(|| door.order_as("/v1/kills", order, Some("stop")).status())).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert_eq!(statuses, [201; 12]);
+}
+
+/// What was in the way may be gone by the next try, which is the same request with the same key.
+#[test]
+fn a_refusal_is_asked_anew_under_the_same_key() {
+    let door = Door::open();
+    let refused = door.order_as("/v1/kills/none/lift", "{}", Some("again"));
+    assert_eq!((refused.status(), problem(&refused).as_str()), (404, "unknown_kill"));
+    let pipeline = door.daemon.home().join("pipelines/test.yaml");
+    std::fs::write(&pipeline, "broken for a minute").unwrap();
+    let change = submission("Soon");
+    let refused = door.order_as("/v1/change-sets", &change, Some("deploy-8"));
+    assert_eq!((refused.status(), problem(&refused).as_str()), (422, "bad_input"));
+    std::fs::write(&pipeline, PIPELINE).unwrap();
+    let taken = door.order_as("/v1/change-sets", &change, Some("deploy-8"));
+    assert_eq!((taken.status(), taken.header("idempotent-replay")), (201, None), "{}", taken.text());
+    let again = door.order_as("/v1/change-sets", &change, Some("deploy-8"));
+    assert_eq!((again.status(), again.header("idempotent-replay")), (201, Some("true")));
 }
 
 #[test]

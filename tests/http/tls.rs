@@ -10,12 +10,13 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+type Stream = StreamOwned<ClientConnection, TcpStream>;
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 fn authority() -> Authority {
@@ -26,8 +27,13 @@ fn authority() -> Authority {
 
 /// Certificate and key, in PEM.
 fn issued(by: &Authority, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+    issued_for(by, name, usage, Duration::from_secs(86_400))
+}
+
+fn issued_for(by: &Authority, name: &str, usage: ExtendedKeyUsagePurpose, time: Duration) -> (String, String) {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.extended_key_usages = vec![usage];
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + UNIX_EPOCH.elapsed().unwrap() + time;
     let key = KeyPair::generate().unwrap();
     (params.signed_by(&key, by).unwrap().pem(), key.serialize_pem())
 }
@@ -71,6 +77,21 @@ fn get(
     bearer: Option<&str>,
     alpn: &[&str],
 ) -> std::io::Result<(Option<String>, String)> {
+    let mut stream = connect(scene, shows, alpn);
+    let bearer = bearer.map(|bearer| format!("authorization: {bearer}\r\n")).unwrap_or_default();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{bearer}\r\n");
+    stream.write_all(head.as_bytes())?;
+    let agreed = stream.conn.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        // HTTP/1.1 in a connection of HTTP/2 is cut; what was agreed on is what counts then.
+        Err(error) if answer.is_empty() && agreed.as_deref() != Some("h2") => return Err(error),
+        _ => {}
+    }
+    Ok((agreed, String::from_utf8_lossy(&answer).into_owned()))
+}
+
+fn connect(scene: &Scene, shows: Option<(String, String)>, alpn: &[&str]) -> Stream {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(scene.ours.pem().as_bytes()).unwrap()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -88,18 +109,22 @@ fn get(
     let client = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
     let stream = TcpStream::connect(scene.door.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut stream = StreamOwned::new(client, stream);
-    let bearer = bearer.map(|bearer| format!("authorization: {bearer}\r\n")).unwrap_or_default();
-    let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{bearer}\r\n");
-    stream.write_all(head.as_bytes())?;
-    let agreed = stream.conn.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        // HTTP/1.1 in a connection of HTTP/2 is cut; what was agreed on is what counts then.
-        Err(error) if answer.is_empty() && agreed.as_deref() != Some("h2") => return Err(error),
-        _ => {}
+    StreamOwned::new(client, stream)
+}
+
+/// Asks who the caller is over a connection that stays open: the status, and the body.
+fn ask_on(stream: &mut Stream) -> (u16, Value) {
+    stream.write_all(b"GET /v1/me HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
     }
-    Ok((agreed, String::from_utf8_lossy(&answer).into_owned()))
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_slice(&body).unwrap())
 }
 
 fn json(answer: &str) -> Value {
@@ -227,6 +252,44 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
     scene.ours = next;
     let (_, answer) = ask(&scene, None, Some(&bearer), &[]).unwrap();
     assert_eq!(json(&answer)["name"], "ana");
+}
+
+/// A connection outlives the certificate that opened it; nobody comes in by that, and no stream goes on.
+#[test]
+fn a_certificate_that_expires_ends_with_its_time_on_open_connections_too() {
+    let scene = scene();
+    let shows = issued_for(&scene.theirs, "deployer", ExtendedKeyUsagePurpose::ClientAuth, Duration::from_secs(10));
+    let mut kept = connect(&scene, Some(shows.clone()), &[]);
+    let (status, who) = ask_on(&mut kept);
+    assert_eq!((status, &who["name"]), (200, &"deploy-robot".into()));
+    let mut stream = connect(&scene, Some(shows), &[]);
+    stream.write_all(b"GET /v1/events?after=0 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let refused = wait_for("the certificate counts no more", Duration::from_secs(30), || {
+        std::thread::sleep(Duration::from_millis(500));
+        Some(ask_on(&mut kept)).filter(|(status, _)| *status != 200)
+    });
+    assert_eq!((refused.0, &refused.1["code"]), (401, &"unauthenticated".into()));
+    assert!(refused.1["detail"].as_str().unwrap().contains("expired"), "{}", refused.1);
+    let mut seen = String::new();
+    stream.read_to_string(&mut seen).unwrap();
+    assert!(seen.starts_with("HTTP/1.1 200") && seen.ends_with("\r\n0\r\n\r\n"), "{seen}");
+}
+
+#[test]
+fn an_authority_that_is_replaced_lets_nobody_in_on_open_connections_either() {
+    let scene = scene();
+    let shows = issued(&scene.theirs, "deployer", ExtendedKeyUsagePurpose::ClientAuth);
+    let mut kept = connect(&scene, Some(shows), &[]);
+    assert_eq!(ask_on(&mut kept).0, 200);
+    let next = authority();
+    scene.door.daemon.write("clients.pem", &next.pem());
+    let (status, refused) = wait_for("the last authority counts no more", Duration::from_secs(30), || {
+        std::thread::sleep(Duration::from_millis(500));
+        Some(ask_on(&mut kept)).filter(|(status, _)| *status != 200)
+    });
+    assert_eq!((status, &refused["code"]), (401, &"unauthenticated".into()), "{refused}");
+    let renewed = issued(&next, "deployer", ExtendedKeyUsagePurpose::ClientAuth);
+    assert_eq!(ask_on(&mut connect(&scene, Some(renewed), &[])).0, 200);
 }
 
 /// The daemon comes in by its own door as a stranger would, whatever authority and name its certificate has. Whoever is paged by the

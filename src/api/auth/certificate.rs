@@ -1,5 +1,5 @@
-//! Client certificates: which principal the configuration maps one to. The door has verified it by then: that it is of the right
-//! authority, and whose the connection is.
+//! Client certificates: which principal the configuration maps one to. The door has verified it by then: that it holds, is of the
+//! right authority, and whose the connection is.
 
 use super::token::hex;
 use super::{Unauthenticated, refused};

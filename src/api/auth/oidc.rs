@@ -34,7 +34,7 @@ pub struct Issuers {
 struct Issuer {
     config: OidcConfig,
     algorithms: Vec<Algorithm>,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 impl Issuers {

@@ -3,7 +3,9 @@
 //!
 //! INVARIANT: S23. Nobody comes in without a credential: an address that does not exist answers 401, too.
 
+use super::arrivals::Arrival;
 use super::problem::Problem;
+use super::tls::ClientChain;
 use super::{Http, Settings, streams};
 use crate::api::auth::Unauthenticated;
 use crate::api::code::Code;
@@ -20,7 +22,6 @@ use axum::response::{IntoResponse, Response};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 /// Names of query parameters that others use for tokens. An address is written down by every proxy on the way: none may hold one.
@@ -32,10 +33,10 @@ const TOKENS_IN_QUERY: [&str; 8] =
 pub struct Peer {
     /// From where.
     pub address: SocketAddr,
-    /// The certificate (DER) that the handshake has verified.
-    pub certificate: Option<Arc<[u8]>>,
-    /// Somebody has shown over this connection who they are: until then it is not kept open for long.
-    pub known: Arc<AtomicBool>,
+    /// The certificate that they have shown.
+    pub certificate: Option<ClientChain>,
+    /// Whether anybody has shown over this connection who they are: until then it is not kept open for long.
+    pub arrival: Arc<Arrival>,
 }
 
 /// The names under which the door is known, and the pages that may call it.
@@ -143,7 +144,7 @@ async fn pass(http: &Arc<Http>, mut request: Request, next: Next) -> Result<Resp
         refuse(Problem::new(Code::Unauthenticated, why.to_string()))
     })?;
     if let Some(peer) = &peer {
-        peer.known.store(true, Ordering::Relaxed);
+        peer.arrival.prove();
     }
     let kill = is_kill(request.method(), request.uri());
     // A person stops as often as they like; an agent that stops things in a loop is asked to wait, as for anything else.
@@ -222,8 +223,12 @@ async fn caller(http: &Http, headers: &HeaderMap, peer: Option<&Peer>, door: Doo
             http.doors.auth.bearer(token, door).await
         }
         (Some(_), Some(_)) => Err(refused("the header `Authorization` is there more than once")),
-        (None, _) => match peer.and_then(|peer| peer.certificate.as_deref()) {
-            Some(der) => http.doors.auth.certificate(der, door),
+        (None, _) => match peer.and_then(|peer| peer.certificate.as_ref()) {
+            Some(shown) => {
+                let der = shown.verified(http.doors.service.wall());
+                let der = der.map_err(|error| refused(&format!("the client certificate does not hold: {error}")))?;
+                http.doors.auth.certificate(der, door)
+            }
             None => Err(Unauthenticated::Missing),
         },
     }

@@ -1,5 +1,6 @@
 //! Answers that were given, to be given again: the same key with the same request is the same request. Kept in memory, for a day;
-//! proposals are known over restarts, too, because the journal holds their keys.
+//! proposals are known over restarts, too, because the journal holds their keys. A refusal changed nothing, and its cause may go away: it is
+//! not kept.
 
 use super::problem::Problem;
 use crate::api::code::Code;
@@ -34,6 +35,15 @@ pub struct Asked {
     pub what: String,
     /// The key itself.
     pub key: String,
+    /// Of a stop order: its content. INVARIANT: no stop order is refused for its key. Another one under the same key (`halt` after `pause`)
+    /// is a new one.
+    pub kill: Option<Digest>,
+}
+
+impl Asked {
+    fn kept(&self) -> Duration {
+        if self.kill.is_some() { KILL_KEPT } else { KEPT }
+    }
 }
 
 /// Answers that were given, and requests that are being answered.
@@ -74,9 +84,9 @@ pub enum Known {
 }
 
 impl Answers {
-    /// Looks a request up, and notes that it is being answered. What was answered longer ago than `kept` is asked anew.
-    pub fn begin(self: &Arc<Self>, asked: Asked, content: Digest, kept: Duration) -> Known {
-        let now = Instant::now();
+    /// Looks a request up, and notes that it is being answered. What was answered too long ago is asked anew.
+    pub fn begin(self: &Arc<Self>, asked: Asked, content: Digest) -> Known {
+        let (now, kept) = (Instant::now(), asked.kept());
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.forget(now);
         let current = |entry: &&Entry| entry.answer.is_none() || now.duration_since(entry.since) < kept;
@@ -86,6 +96,8 @@ impl Answers {
                 "this idempotency key came with another request to this address; use a new key",
             )),
             Some(Entry { answer: Some(answer), .. }) => Known::Answered(answer.again()),
+            // The service knows the same order when it is in force: this one goes on, and the first one's answer is the one to be kept.
+            Some(_) if asked.kill.is_some() => Known::New(Begun { answers: Arc::clone(self), asked: None }),
             Some(_) => Known::Refused(Problem::new(
                 Code::KeyInFlight,
                 "a request with this idempotency key is being answered; ask again in a second",
@@ -142,10 +154,10 @@ pub struct Begun {
 }
 
 impl Begun {
-    /// Keeps the answer. One that says "later" is not kept: later it may be another one.
+    /// Keeps the answer to what was done. A refusal is not kept: a target that another rollout owns, or a pipeline that does not check, may be
+    /// free or mended by the next try.
     pub async fn answered(mut self, response: Response) -> Response {
-        let status = response.status();
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        if !response.status().is_success() {
             return response;
         }
         let (head, body) = response.into_parts();
@@ -179,7 +191,16 @@ mod tests {
     use super::*;
 
     fn asked(name: &str, key: &str) -> Asked {
-        Asked { by: (PrincipalKind::Human, name.into(), String::new()), what: "POST /v1/kills".into(), key: key.into() }
+        Asked {
+            by: (PrincipalKind::Human, name.into(), String::new()),
+            what: "POST /v1/rollouts/r/pause".into(),
+            key: key.into(),
+            kill: None,
+        }
+    }
+
+    fn kill(key: &str, order: &str) -> Asked {
+        Asked { kill: Some(content(order)), ..asked("ana", key) }
     }
 
     fn content(text: &str) -> Digest {
@@ -204,28 +225,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_same_request_has_the_same_answer_for_a_day() {
         let answers = Arc::new(Answers::default());
-        let begun = new(answers.begin(asked("ana", "1"), content("a"), KEPT));
-        assert_eq!(refused(answers.begin(asked("ana", "1"), content("a"), KEPT)), Code::KeyInFlight);
-        assert_eq!(refused(answers.begin(asked("ana", "1"), content("b"), KEPT)), Code::KeyReused);
+        let begun = new(answers.begin(asked("ana", "1"), content("a")));
+        assert_eq!(refused(answers.begin(asked("ana", "1"), content("a"))), Code::KeyInFlight);
+        assert_eq!(refused(answers.begin(asked("ana", "1"), content("b"))), Code::KeyReused);
         // Another's key is another key.
-        drop(new(answers.begin(asked("bo", "1"), content("b"), KEPT)));
-        begun.answered((StatusCode::CREATED, [("location", "/v1/kills/k")], "body").into_response()).await;
-        assert_eq!(refused(answers.begin(asked("ana", "1"), content("b"), KEPT)), Code::KeyReused);
-        let Known::Answered(again) = answers.begin(asked("ana", "1"), content("a"), KEPT) else { panic!() };
+        drop(new(answers.begin(asked("bo", "1"), content("b"))));
+        begun.answered((StatusCode::CREATED, [("location", "/v1/rollouts/r")], "body").into_response()).await;
+        assert_eq!(refused(answers.begin(asked("ana", "1"), content("b"))), Code::KeyReused);
+        let Known::Answered(again) = answers.begin(asked("ana", "1"), content("a")) else { panic!() };
         assert_eq!(
             (again.status(), &again.headers()["location"]),
-            (StatusCode::CREATED, &HeaderValue::from_static("/v1/kills/k"))
+            (StatusCode::CREATED, &HeaderValue::from_static("/v1/rollouts/r"))
         );
         assert_eq!(again.headers()[REPLAY], "true");
         assert_eq!(axum::body::to_bytes(again.into_body(), 100).await.unwrap(), "body");
         tokio::time::advance(KEPT).await;
-        drop(new(answers.begin(asked("ana", "1"), content("b"), KEPT)));
+        drop(new(answers.begin(asked("ana", "1"), content("b"))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_answer_to_a_kill_does_not_outlive_the_kill_for_long() {
         let answers = Arc::new(Answers::default());
-        let ask = || answers.begin(asked("ana", "1"), content("a"), KILL_KEPT);
+        let ask = || answers.begin(kill("1", "a"), content("a"));
         new(ask()).answered("acknowledged".into_response()).await;
         assert!(matches!(ask(), Known::Answered(_)));
         tokio::time::advance(KILL_KEPT).await;
@@ -234,26 +255,53 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn no_kill_is_refused_for_its_key() {
+        let answers = Arc::new(Answers::default());
+        let ask = |order: &str| answers.begin(kill("1", order), content(order));
+        let first = new(ask("pause"));
+        // While the first one waits to be acknowledged: the same again, and a harder one.
+        let (same, harder) = (new(ask("pause")), new(ask("halt")));
+        same.answered(StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+        harder.answered("halted".into_response()).await;
+        drop(new(ask("pause")));
+        first.answered("paused".into_response()).await;
+        for (order, said) in [("pause", "paused"), ("halt", "halted")] {
+            let Known::Answered(again) = ask(order) else { panic!("{order}") };
+            assert_eq!(axum::body::to_bytes(again.into_body(), 100).await.unwrap(), said);
+        }
+        drop(new(ask("revert")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_asked_anew() {
+        let answers = Arc::new(Answers::default());
+        let ask = |text: &str| answers.begin(asked("ana", "1"), content(text));
+        for status in [400, 403, 404, 409, 413, 422, 429, 500, 503] {
+            new(ask("a")).answered(StatusCode::from_u16(status).unwrap().into_response()).await;
+        }
+        // It used nothing up, the key neither.
+        new(ask("b")).answered(StatusCode::NO_CONTENT.into_response()).await;
+        assert!(matches!(ask("b"), Known::Answered(_)));
+        assert_eq!(refused(ask("a")), Code::KeyReused);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_had_no_lasting_answer_was_never_asked() {
         let answers = Arc::new(Answers::default());
-        for status in
-            [StatusCode::SERVICE_UNAVAILABLE, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::TOO_MANY_REQUESTS]
-        {
-            new(answers.begin(asked("ana", "1"), content("a"), KEPT)).answered(status.into_response()).await;
+        for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::CONFLICT] {
+            new(answers.begin(asked("ana", "1"), content("a"))).answered(status.into_response()).await;
         }
-        new(answers.begin(asked("ana", "1"), content("a"), KEPT))
-            .answered("x".repeat(ANSWER_MAX + 1).into_response())
-            .await;
-        drop(new(answers.begin(asked("ana", "1"), content("a"), KEPT)));
+        new(answers.begin(asked("ana", "1"), content("a"))).answered("x".repeat(ANSWER_MAX + 1).into_response()).await;
+        drop(new(answers.begin(asked("ana", "1"), content("a"))));
         assert!(answers.inner.lock().unwrap().known.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_answer_goes_first_and_one_in_flight_never() {
         let answers = Arc::new(Answers::default());
-        let first = new(answers.begin(asked("ana", "first"), content("a"), KEPT));
+        let first = new(answers.begin(asked("ana", "first"), content("a")));
         for n in 0..ANSWERS + 100 {
-            new(answers.begin(asked("ana", &n.to_string()), content("a"), KEPT)).answered("".into_response()).await;
+            new(answers.begin(asked("ana", &n.to_string()), content("a"))).answered("".into_response()).await;
         }
         let inner = answers.inner.lock().unwrap();
         assert_eq!(inner.known.len(), ANSWERS);

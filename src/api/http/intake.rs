@@ -4,7 +4,7 @@
 use super::Http;
 use super::extract::Key;
 use super::guard::is_kill;
-use super::idempotency::{Asked, KEPT, KILL_KEPT, Known};
+use super::idempotency::{Asked, Known};
 use super::problem::Problem;
 use crate::api::code::Code;
 use crate::model::ids::Digest;
@@ -70,15 +70,15 @@ async fn taken_in(http: Arc<Http>, request: Request, next: Next) -> Result<Respo
     };
     let body = read(&head.headers, body, max, time).await?;
     let place = if kill { Some(http.limits.kill(kind).await?) } else { None };
+    let content =
+        Digest::of_bytes(format!("{}\n{}", head.uri.query().unwrap_or_default(), Digest::of_bytes(&body)).as_bytes());
     let asked = key.as_ref().zip(caller).map(|(key, by)| Asked {
         by: (by.kind, by.name, by.party),
         what: format!("{} {}", head.method, head.uri.path()),
         key: key.0.clone(),
+        kill: kill.then(|| content.clone()),
     });
-    let content =
-        Digest::of_bytes(format!("{}\n{}", head.uri.query().unwrap_or_default(), Digest::of_bytes(&body)).as_bytes());
-    let kept = if kill { KILL_KEPT } else { KEPT };
-    let begun = match asked.map(|asked| http.answers.begin(asked, content, kept)) {
+    let begun = match asked.map(|asked| http.answers.begin(asked, content)) {
         None => None,
         Some(Known::New(begun)) => Some(begun),
         Some(Known::Answered(answer)) => return Ok(answer),

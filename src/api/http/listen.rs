@@ -1,7 +1,8 @@
 //! Connections: their number, their time, TLS. hyper's own loop, because the time limits of a head and of a handshake are its.
 
+use super::arrivals::{Arrival, Arrivals};
 use super::guard::Peer;
-use super::tls::{self, Certificates, TlsError};
+use super::tls::{self, Certificates, ClientChain, TlsError};
 use crate::config::http::{HttpConfig, HttpLimits};
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +11,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -86,6 +86,7 @@ impl Listening {
         if let Some(certificates) = self.tls.clone() {
             tokio::spawn(keep_current(certificates, stop.clone()));
         }
+        let arrivals = Arc::new(Arrivals::of(&self.limits));
         let loops = Arc::new(Connections { router, tls: self.tls, limits: self.limits.clone(), stop: stop.clone() });
         let mut stopped = stop;
         loop {
@@ -100,9 +101,13 @@ impl Listening {
             };
             match accepted {
                 Ok((stream, from)) => {
+                    let Some(arrival) = arrivals.arrive(from.ip()) else {
+                        tracing::debug!(%from, "too many connections from there wait without a credential");
+                        continue;
+                    };
                     let loops = Arc::clone(&loops);
                     tokio::spawn(async move {
-                        loops.take(stream, from).await;
+                        loops.take(stream, from, arrival).await;
                         drop(place);
                     });
                 }
@@ -136,18 +141,17 @@ struct Connections {
 }
 
 impl Connections {
-    async fn take(&self, stream: TcpStream, address: SocketAddr) {
+    async fn take(&self, stream: TcpStream, address: SocketAddr, arrival: Arc<Arrival>) {
         // Events are small: they are not held back to be sent together.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
-            return self.converse(stream, Peer { address, certificate: None, known: Arc::default() }, false).await;
+            return self.converse(stream, Peer { address, certificate: None, arrival }, false).await;
         };
         match tokio::time::timeout(self.limits.head_time(), tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => {
                 let agreed = stream.get_ref().1;
-                let shown = agreed.peer_certificates().and_then(|chain| chain.first());
-                let certificate = shown.map(|der| Arc::from(der.as_ref()));
-                let peer = Peer { address, certificate, known: Arc::default() };
+                let certificate = ClientChain::shown(agreed.peer_certificates(), tls);
+                let peer = Peer { address, certificate, arrival };
                 let h2 = agreed.alpn_protocol() == Some(b"h2".as_slice());
                 self.converse(stream, peer, h2).await;
             }
@@ -157,7 +161,7 @@ impl Connections {
     }
 
     async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, h2: bool) {
-        let known = Arc::clone(&peer.known);
+        let arrival = Arc::clone(&peer.arrival);
         let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
@@ -169,7 +173,7 @@ impl Connections {
         // Nobody keeps a place without having shown who they are.
         let silent = async {
             tokio::time::sleep(self.limits.head_time()).await;
-            if known.load(Ordering::Relaxed) {
+            if arrival.is_known() {
                 std::future::pending::<()>().await;
             }
         };

@@ -76,7 +76,16 @@ fn parameters(path: &str, method: &str, operation: &mut Value) {
     }
     if method == "post" {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": KEY_MAX, "pattern": "^[!-~]+$" });
-        let why = "The same key with the same request within a day has the same answer, and is done once";
+        let why = match path {
+            "/v1/kills" => {
+                "The same key with the same order within a minute has the same answer. Another order under the same key is a new one: no \
+                 order to stop is refused for a key that was used before"
+            }
+            _ => {
+                "The same key with the same request within a day has the same answer, and is done once. A refusal changed nothing, and is \
+                 not kept: the same request is asked anew"
+            }
+        };
         all.push(json!({ "name": "Idempotency-Key", "in": "header", "required": false, "description": why, "schema": schema }));
     }
     if path.ends_with("/events") {

@@ -1,6 +1,6 @@
 //! Verbs that only look.
 
-use super::{FaultyFile, Service, refused};
+use super::{FaultyFile, Service, Surroundings, refused};
 use crate::api::code::Code;
 use crate::api::listing::{self, Page, PipelineSummary};
 use crate::api::verbs::{DrillsView, Request, Response};
@@ -29,12 +29,18 @@ impl Service {
             Request::Kills { after, limit } => self.kills(after, limit).await,
             Request::Approvals => self.approvals().await,
             Request::Explain { rollout } => self.explain(rollout).await,
-            Request::Pipelines => Ok(self.pipelines()),
-            Request::Pipeline { name } => Ok(match self.surroundings.pipeline(&name) {
-                Ok(pipeline) => Response::Pipeline(Box::new(listing::pipeline(&pipeline))),
-                Err(message) => Response::Refused { code: Code::UnknownPipeline, message },
-            }),
-            Request::Check { file, text } => Ok(Response::Checked { faults: self.surroundings.check(&file, &text) }),
+            Request::Pipelines => self.aside(caller, pipelines).await,
+            Request::Pipeline { name } => {
+                let read = move |surroundings: &dyn Surroundings| match surroundings.pipeline(&name) {
+                    Ok(pipeline) => Response::Pipeline(Box::new(listing::pipeline(&pipeline))),
+                    Err(message) => Response::Refused { code: Code::UnknownPipeline, message },
+                };
+                self.aside(caller, read).await
+            }
+            Request::Check { file, text } => {
+                let faults = self.aside(caller, move |surroundings| surroundings.check(&file, &text)).await?;
+                Ok(Response::Checked { faults })
+            }
             Request::Audit { after, limit } => self.audit(after, limit).await,
             Request::Drills => {
                 let Some(drills) = &self.drills else {
@@ -133,27 +139,6 @@ impl Service {
         })
     }
 
-    fn pipelines(&self) -> Response {
-        match self.surroundings.pipelines() {
-            Ok(found) => Response::Pipelines(Page::whole(
-                found
-                    .iter()
-                    .map(|pipeline| match pipeline {
-                        Ok(pipeline) => listing::pipeline_summary(pipeline),
-                        Err(FaultyFile { name, fault }) => PipelineSummary {
-                            name: name.clone(),
-                            waves: Vec::new(),
-                            cells: 0,
-                            stacks: BTreeSet::new(),
-                            fault: Some(fault.clone()),
-                        },
-                    })
-                    .collect(),
-            )),
-            Err(message) => Response::Refused { code: Code::UnknownPipeline, message },
-        }
-    }
-
     async fn audit(&self, after: u64, limit: usize) -> Result<Response, Stopped> {
         let read = move |core: &Core| core.journal().entries_after(Seq(after), limit.saturating_add(1));
         Ok(match self.orders.look(read).await? {
@@ -163,5 +148,26 @@ impl Service {
             }
             Err(error) => Response::Refused { code: Code::Internal, message: error.to_string() },
         })
+    }
+}
+
+fn pipelines(surroundings: &dyn Surroundings) -> Response {
+    match surroundings.pipelines() {
+        Ok(found) => Response::Pipelines(Page::whole(
+            found
+                .iter()
+                .map(|pipeline| match pipeline {
+                    Ok(pipeline) => listing::pipeline_summary(pipeline),
+                    Err(FaultyFile { name, fault }) => PipelineSummary {
+                        name: name.clone(),
+                        waves: Vec::new(),
+                        cells: 0,
+                        stacks: BTreeSet::new(),
+                        fault: Some(fault.clone()),
+                    },
+                })
+                .collect(),
+        )),
+        Err(message) => Response::Refused { code: Code::UnknownPipeline, message },
     }
 }

@@ -1,7 +1,11 @@
 //! An issuer's keys: fetched when they are needed, remembered, and asked for again at most so often, whatever comes in at the doors.
 //!
-//! Keys are fresh for [`FRESH`]. While the issuer does not answer they serve for [`STALE`]; then nobody is let in by its tokens, since a
-//! key that it took back would still be believed.
+//! Keys are fresh for [`FRESH`]. Older ones still serve, and are asked for anew in the background: nobody waits at the door, with a stop order
+//! in hand, for an issuer that hangs. While it does not answer they serve for [`STALE`]; then nobody is let in by its tokens, since a key that
+//! it took back would still be believed.
+//!
+//! So a key that the issuer took back is believed for [`FRESH`], and then by whoever comes until the issuer has answered what the first of
+//! them set off: mostly that one request. When nobody comes for a while, that one may come as late as [`STALE`].
 
 use crate::cloud::jwks::Documents;
 use crate::config::identity::OidcConfig;
@@ -13,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A key that the issuer took back is believed for so long at most, while the issuer answers.
+/// For so long nobody asks whether the issuer took a key back.
 const FRESH: Duration = Duration::from_secs(10 * 60);
 /// An issuer may be away for so long and its tokens still hold: long enough for its restart, short enough for a stolen key.
 const STALE: Duration = Duration::from_secs(3600);
@@ -67,29 +71,33 @@ impl Known {
 
 impl Keys {
     /// Of this issuer.
-    pub fn of(config: &OidcConfig, documents: Arc<dyn Documents>) -> Self {
-        Self {
+    pub fn of(config: &OidcConfig, documents: Arc<dyn Documents>) -> Arc<Self> {
+        Arc::new(Self {
             issuer: config.issuer.clone(),
             jwks_url: config.jwks_url.clone(),
             documents,
             known: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
-        }
+        })
     }
 
     /// The key of this name, for this algorithm.
     ///
     /// # Errors
     /// In words: there is none, or the issuer does not answer.
-    pub async fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, String> {
-        if let Some(key) = self.fresh(kid, algorithm) {
+    pub async fn find(self: &Arc<Self>, kid: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, String> {
+        if let Some(key) = self.held(FRESH, kid, algorithm) {
+            return key;
+        }
+        if let Some(key) = self.held(STALE, kid, algorithm) {
+            self.refresh();
             return key;
         }
         // Whoever finds somebody else's request under way waits for the answer to it.
         let is_under_way = self.turn.try_lock().is_err();
         if is_under_way || self.known().may_ask(Instant::now()) {
             let _turn = self.turn.lock().await;
-            if let Some(key) = self.fresh(kid, algorithm) {
+            if let Some(key) = self.held(FRESH, kid, algorithm) {
                 return key;
             }
             if self.known().may_ask(Instant::now()) {
@@ -104,9 +112,23 @@ impl Keys {
         known.key(kid, algorithm).map_or_else(|| Err(unknown()), usable)
     }
 
-    fn fresh(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Result<DecodingKey, String>> {
+    fn held(&self, younger: Duration, kid: Option<&str>, algorithm: Algorithm) -> Option<Result<DecodingKey, String>> {
         let known = self.known();
-        if known.is_younger(FRESH, Instant::now()) { known.key(kid, algorithm).map(usable) } else { None }
+        if known.is_younger(younger, Instant::now()) { known.key(kid, algorithm).map(usable) } else { None }
+    }
+
+    /// Asks the issuer while nobody waits for it, unless it is being asked or was asked just now.
+    fn refresh(self: &Arc<Self>) {
+        if !self.known().may_ask(Instant::now()) {
+            return;
+        }
+        let keys = Arc::clone(self);
+        tokio::spawn(async move {
+            let Ok(_turn) = keys.turn.try_lock() else { return };
+            if keys.known().may_ask(Instant::now()) {
+                keys.ask().await;
+            }
+        });
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -219,12 +241,15 @@ mod tests {
     struct Issuer {
         kids: Mutex<Option<Vec<&'static str>>>,
         asked: AtomicUsize,
-        takes: Duration,
+        takes: Mutex<Duration>,
     }
 
     impl Issuer {
         fn says(&self, kids: Option<&[&'static str]>) {
             *self.kids.lock().unwrap() = kids.map(<[_]>::to_vec);
+        }
+        fn takes(&self, time: Duration) {
+            *self.takes.lock().unwrap() = time;
         }
         fn asked(&self) -> usize {
             self.asked.load(Ordering::Relaxed)
@@ -235,7 +260,8 @@ mod tests {
         fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<u8>, String>> {
             Box::pin(async {
                 self.asked.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(self.takes).await;
+                let takes = *self.takes.lock().unwrap();
+                tokio::time::sleep(takes).await;
                 let kids = self.kids.lock().unwrap().clone().ok_or("away")?;
                 let keys: Vec<Value> = kids.iter().map(|kid| key(kid)).collect();
                 Ok(json!({ "keys": keys }).to_string().into_bytes())
@@ -247,8 +273,9 @@ mod tests {
         json!({"kid": kid, "kty": "OKP", "crv": "Ed25519", "use": "sig", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})
     }
 
-    fn keys(takes: Duration) -> (Arc<Issuer>, Keys) {
-        let issuer = Arc::new(Issuer { takes, ..Issuer::default() });
+    fn keys(takes: Duration) -> (Arc<Issuer>, Arc<Keys>) {
+        let issuer = Arc::new(Issuer::default());
+        issuer.takes(takes);
         issuer.says(Some(&["a"]));
         let text =
             "{issuer: 'https://a.example', audience: w, jwks_url: 'https://a.example/keys', kind: human, roles: {}}";
@@ -257,12 +284,17 @@ mod tests {
         (issuer, Keys::of(&config, documents))
     }
 
-    async fn has(keys: &Keys, kid: &str) -> bool {
+    async fn has(keys: &Arc<Keys>, kid: &str) -> bool {
         keys.find(Some(kid), Algorithm::EdDSA).await.is_ok()
     }
 
     async fn wait(seconds: u64) {
         tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    /// Lets what was set off in the background come to its end, if it takes no time.
+    async fn settle() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -281,7 +313,38 @@ mod tests {
         assert_eq!(issuer.asked(), 2);
         wait(601).await;
         assert!(has(&keys, "b").await);
+        settle().await;
         assert_eq!(issuer.asked(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_key_that_is_there() {
+        let (issuer, keys) = keys(Duration::ZERO);
+        assert!(has(&keys, "a").await);
+        issuer.takes(Duration::from_secs(3600));
+        wait(601).await;
+        let began = Instant::now();
+        for _ in 0..20 {
+            assert!(has(&keys, "a").await);
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO, "somebody waited for an issuer that hangs");
+        settle().await;
+        assert_eq!(issuer.asked(), 2, "it is asked in the background, and once");
+        // A key that is not there is waited for.
+        assert!(!has(&keys, "b").await);
+        assert_eq!((began.elapsed().as_secs(), issuer.asked()), (5, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_was_taken_back_is_believed_once_more_at_most() {
+        let (issuer, keys) = keys(Duration::ZERO);
+        assert!(has(&keys, "a").await);
+        issuer.says(Some(&["b"]));
+        wait(601).await;
+        assert!(has(&keys, "a").await);
+        settle().await;
+        assert!(!has(&keys, "a").await && has(&keys, "b").await);
+        assert_eq!(issuer.asked(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,6 +355,7 @@ mod tests {
         for _ in 0..59 {
             wait(60).await;
             assert!(has(&keys, "a").await);
+            settle().await;
         }
         wait(61).await;
         let why = keys.find(Some("a"), Algorithm::EdDSA).await.unwrap_err();
