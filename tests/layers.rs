@@ -51,6 +51,7 @@ const CONFINED: [(&str, &[&str]); 9] = [
             "cloud/ping.rs",
             "cloud/prometheus.rs",
             "cloud/prometheus/",
+            "cloud/web.rs",
         ],
     ),
     ("opentelemetry", &["cloud/otlp.rs"]),

@@ -1,7 +1,7 @@
 //! One request to the daemon's own HTTP door, as a kill drill sends it: short, bounded, never redirected, never repeated.
 
+use super::web;
 use crate::cloud::classify::clean;
-use reqwest::Client;
 use reqwest::ClientBuilder;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::Value;
@@ -53,12 +53,8 @@ pub async fn post(
     body: &Value,
 ) -> Result<Answer, String> {
     let said = |error: reqwest::Error| format!("no answer: {}", error.without_url());
-    let builder = Client::builder()
-        .user_agent("wavegate")
-        .redirect(reqwest::redirect::Policy::none())
-        // The listener is on this machine.
-        .no_proxy()
-        .timeout(TIMEOUT);
+    // The listener is on this machine.
+    let builder = web::client(TIMEOUT).no_proxy();
     let client = trusting(builder, ours)?.build().map_err(said)?;
     let request = client.post(url).bearer_auth(token).header(ACCEPT, accept).header(CONTENT_TYPE, "application/json");
     let mut response = request.body(body.to_string()).send().await.map_err(said)?;

@@ -17,6 +17,7 @@
 //! | `jwks` | public documents of issuers of tokens: their keys |
 //! | `drill_http` | one request of a kill drill to the daemon's own HTTP door |
 //! | `sizes` | the few properties that may leave the provider's answer for a price |
+//! | `web` | what all clients of HTTP have in common: TLS, no redirect, bounded answers |
 //! | `sim` | a deterministic world for the demo and for tests |
 
 pub mod aws;
@@ -36,6 +37,7 @@ pub mod retry;
 pub mod sim;
 mod sizes;
 pub mod source;
+mod web;
 
 use crate::model::ids::{StackName, Token};
 use crate::model::observation::{AlarmView, MetricQuery, OperationTrace, ProviderError, Series};

@@ -3,6 +3,7 @@
 //! The exporter is OpenTelemetry's own, and so are its variables of the environment: what `OTEL_EXPORTER_OTLP_HEADERS` says is sent
 //! along. The address and everything about when and what is sent comes from us.
 
+use super::web;
 use jiff::Timestamp;
 use opentelemetry::trace::{Event, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -107,14 +108,7 @@ impl Exporter {
     /// # Errors
     /// [`ExportError::Headers`], [`ExportError::Unusable`].
     pub fn new(endpoint: &str, headers_file: Option<PathBuf>) -> Result<Self, ExportError> {
-        let builder = reqwest::Client::builder()
-            .user_agent("wavegate")
-            // A redirect would take the headers elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT);
-        let tls = endpoint.starts_with("https://");
-        // A proxy of the environment would read plain text.
-        let client = if tls { builder.https_only(true).build() } else { builder.no_proxy().tls_certs_only([]).build() };
+        let client = web::secured(web::client(TIMEOUT), endpoint.starts_with("https://")).build();
         let unusable = |why: String| ExportError::Unusable { endpoint: endpoint.to_owned(), why };
         let client = client.map_err(|error| unusable(error.to_string()))?;
         let exporter = Self { endpoint: endpoint.to_owned(), headers_file, client };

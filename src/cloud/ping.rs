@@ -1,7 +1,7 @@
 //! One request to an outside monitor that must hear from us: sent once, its answer's body not read.
 
-use reqwest::{Client, StatusCode, Url};
-use std::sync::OnceLock;
+use super::web::{self, Clients, is_loopback};
+use reqwest::{StatusCode, Url};
 use std::time::Duration;
 
 /// From the connection to the answer's head. The next beat is never far: nothing is repeated.
@@ -24,11 +24,10 @@ pub enum PingError {
     Refused(StatusCode),
 }
 
-/// The clients, made when they are first needed: the one for plain text needs no trusted roots.
+/// Its clients.
 #[derive(Debug, Default)]
 pub struct Pinger {
-    plain: OnceLock<Client>,
-    tls: OnceLock<Client>,
+    clients: Clients,
 }
 
 impl Pinger {
@@ -45,34 +44,11 @@ impl Pinger {
             _ => return Err(PingError::Address),
         };
         let unreached = |error: reqwest::Error| PingError::Unreached(error.without_url());
-        let client = self.client(tls).map_err(unreached)?;
+        // A connection that is kept tells nothing about the next one.
+        let client = self.clients.get(tls, || web::client(TIMEOUT).pool_max_idle_per_host(0)).map_err(unreached)?;
         let response = client.get(url).send().await.map_err(unreached)?;
         if response.status().is_success() { Ok(()) } else { Err(PingError::Refused(response.status())) }
     }
-
-    fn client(&self, tls: bool) -> reqwest::Result<Client> {
-        let slot = if tls { &self.tls } else { &self.plain };
-        if let Some(client) = slot.get() {
-            return Ok(client.clone());
-        }
-        let builder = Client::builder()
-            .user_agent("wavegate")
-            // A redirect would show the address to somebody else.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .timeout(TIMEOUT)
-            // A connection that is kept tells nothing about the next one.
-            .pool_max_idle_per_host(0);
-        // A proxy of the environment would read plain text.
-        let client =
-            if tls { builder.https_only(true).build() } else { builder.no_proxy().tls_certs_only([]).build() }?;
-        Ok(slot.get_or_init(|| client).clone())
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! One POST to a receiver: TLS only (or this machine), no redirect, a bounded time, and nothing of the answer but its status.
 
 use super::{ATTEMPT, Undelivered};
+use crate::cloud::web::{self, Clients, is_loopback};
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
-use std::sync::OnceLock;
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use std::time::Duration;
 
 /// To reach a receiver at all; one lost packet in each handshake is allowed for.
@@ -13,11 +13,10 @@ const POOL_IDLE: Duration = Duration::from_secs(15);
 /// The longest pause that is understood. Whoever keeps the messages waits for less.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// Clients, made when they are first needed. The one for plain text needs no trusted roots, and works where there are none.
+/// Its clients.
 #[derive(Debug, Default)]
 pub(super) struct Http {
-    plain: OnceLock<Client>,
-    tls: OnceLock<Client>,
+    clients: Clients,
 }
 
 impl Http {
@@ -33,27 +32,11 @@ impl Http {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Undelivered::again("its address holds credentials, which are not sent"));
         }
-        Ok(self.client(tls)?.post(url))
-    }
-
-    fn client(&self, tls: bool) -> Result<Client, Undelivered> {
-        let slot = if tls { &self.tls } else { &self.plain };
-        if let Some(client) = slot.get() {
-            return Ok(client.clone());
-        }
-        let builder = Client::builder()
-            .user_agent(concat!("wavegate/", env!("CARGO_PKG_VERSION")))
-            // What a redirect leads to is not the receiver that was named, and it would get a signed message.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ATTEMPT)
-            .pool_idle_timeout(POOL_IDLE);
-        // A proxy of the environment would read plain text.
-        let built = if tls { builder.https_only(true).build() } else { builder.no_proxy().tls_certs_only([]).build() };
-        let client = built
+        let client = || web::client(ATTEMPT).connect_timeout(CONNECT_TIMEOUT).pool_idle_timeout(POOL_IDLE);
+        let client = self.clients.get(tls, client);
+        let client = client
             .map_err(|_| Undelivered::again("no HTTPS client can be made; install the system's CA certificates"))?;
-        Ok(slot.get_or_init(|| client).clone())
+        Ok(client.post(url))
     }
 }
 
@@ -97,11 +80,6 @@ fn failure(error: &reqwest::Error) -> &'static str {
     } else {
         "the connection broke before there was an answer"
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use crate::cloud::classify::clean;
 use crate::cloud::retry::{Failure, RetryPolicy, retry};
+use crate::cloud::web::{self, BodyError, Clients, causes, is_loopback};
 use crate::model::observation::{ProviderError, ProviderErrorKind};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -29,35 +29,22 @@ const RETRIES: RetryPolicy = RetryPolicy { deadline: Duration::from_secs(10), ma
 
 type Answer<T> = Result<T, ProviderError>;
 
-/// HTTP clients, made when they are first needed. The one for plain text needs no trusted roots, and works where there are none.
+/// HTTP clients.
 #[derive(Debug)]
 pub(super) struct Http {
     timeout: Duration,
-    plain: OnceLock<Client>,
-    tls: OnceLock<Client>,
+    clients: Clients,
 }
 
 impl Http {
     /// From a request to the end of its answer no more than this.
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, plain: OnceLock::new(), tls: OnceLock::new() }
+        Self { timeout, clients: Clients::default() }
     }
 
     fn client(&self, tls: bool) -> reqwest::Result<Client> {
-        let slot = if tls { &self.tls } else { &self.plain };
-        if let Some(client) = slot.get() {
-            return Ok(client.clone());
-        }
-        let builder = Client::builder()
-            .user_agent("wavegate")
-            // A redirect would take the token elsewhere, and what answers there is not the server that was named.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(self.timeout)
-            .pool_idle_timeout(POOL_IDLE);
-        let client = if tls { builder.https_only(true).build() } else { builder.tls_certs_only([]).build() }?;
-        Ok(slot.get_or_init(|| client).clone())
+        self.clients
+            .get(tls, || web::client(self.timeout).connect_timeout(CONNECT_TIMEOUT).pool_idle_timeout(POOL_IDLE))
     }
 }
 
@@ -141,19 +128,19 @@ impl<'a> Server<'a> {
             let kind = if e.is_builder() { ProviderErrorKind::Rejected } else { ProviderErrorKind::Unavailable };
             self.error(kind, "", &causes(&e.without_url()))
         };
-        let mut response = request.send().await.map_err(failed)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let body = web::body(response, MAX_ANSWER_BYTES).await.map_err(|error| match error {
+            BodyError::Broken(error) => failed(error),
+            BodyError::TooLarge => {
                 let why = format!(
                     "the answer is larger than {} MiB: a query must give one series; aggregate with sum(...)",
                     MAX_ANSWER_BYTES >> 20
                 );
-                return Err(self.error(ProviderErrorKind::Rejected, "", &why));
+                self.error(ProviderErrorKind::Rejected, "", &why)
             }
-            body.extend_from_slice(&chunk);
-        }
-        Ok((response.status(), body))
+        })?;
+        Ok((status, body))
     }
 
     /// Source: Prometheus documentation, "HTTP API": 400 for missing or wrong parameters, 422 when an expression cannot be
@@ -225,11 +212,6 @@ fn without_secrets(server: &str) -> &str {
     server.rsplit_once('@').map_or(server, |(_, host)| host)
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-}
-
 fn token(file: &Path) -> Result<HeaderValue, String> {
     let name = file.display();
     let mut text = String::new();
@@ -243,11 +225,4 @@ fn token(file: &Path) -> Result<HeaderValue, String> {
         .map_err(|_| format!("the file {name} holds more than one line or characters that no bearer token has"))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |cause| cause.source()).take(8);
-    let mut words: Vec<String> = chain.map(ToString::to_string).collect();
-    words.dedup();
-    words.join(": ")
 }
