@@ -63,9 +63,9 @@ fn not_taken(answer: Result<Response, CallError>, address: &str, args: &KillArgs
     complain(&format!(
         "{first}. The other doors, on the daemon's own machine:\n  \
          wavegate kill --scope {} --mode {}          (by its socket, and without a daemon by its kill file)\n  \
-         printf '%s\\n' {} '{}' > STATE_DIR/KILL       (heeded within a second, and at the daemon's start)\n  \
+         touch STATE_DIR/KILL                         (pauses everything, within a second or at the daemon's start)\n  \
          kill -USR1 PID  or  kill -USR2 PID           (USR1 pauses everything, USR2 halts everything)",
-        args.scope, args.mode, args.mode, args.scope
+        args.scope, args.mode
     ));
     Exit::Unreachable
 }
@@ -104,8 +104,8 @@ fn by_file(dir: &Path, args: &KillArgs) -> Exit {
                     "left the kill file `{file}`: a daemon there heeds it within a second, and at its start before anything else"
                 ),
                 Added::Held => format!("the kill file `{file}` is there already, and stops at least as much"),
-                Added::Widened(mode) => format!(
-                    "the kill file `{file}` was there already, for something else: now it stops EVERYTHING ({mode}), which holds both orders"
+                Added::Empty => format!(
+                    "the disk has no room for the order: left the kill file `{file}` empty, which pauses EVERYTHING"
                 ),
             });
             note("remove the file before the kill is lifted");

@@ -33,9 +33,13 @@ use open::{open_doors, rate_rule, ready};
 use signals::KillSignals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
+
+/// Threads that read a file are waited for so long at the end.
+const THREADS_END_WITHIN: Duration = Duration::from_secs(2);
 
 /// `wavegate serve`
 pub fn run(common: &Common, args: &ServeArgs) -> Exit {
@@ -46,7 +50,12 @@ pub fn run(common: &Common, args: &ServeArgs) -> Exit {
     };
     // The loop has this thread; doors, followers and messages have others, and cannot hold it up.
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(serve(&dir, args)),
+        Ok(runtime) => {
+            let exit = runtime.block_on(serve(&dir, args));
+            // A file system that hangs keeps a thread, and not the process.
+            runtime.shutdown_timeout(THREADS_END_WITHIN);
+            exit
+        }
         Err(error) => {
             complain(&format!("the system gives no event queue: {error}"));
             Exit::Failed
@@ -213,13 +222,12 @@ async fn run_over<W: Perform>((driver, orders): (Driver<W>, Orders), signals: Ki
         });
     };
     let ended = driver.run(&mut observe).await;
-    heeded.end().await;
     // The streams of events end with the last record.
     drop(written);
     if let Some(http) = http {
         http.close().await;
     }
-    match ended {
+    let exit = match ended {
         Ok(()) => Exit::Success,
         Err(error) => {
             let why = chain(&error);
@@ -227,5 +235,8 @@ async fn run_over<W: Perform>((driver, orders): (Driver<W>, Orders), signals: Ki
             notifier.last_words(&error, &why).await;
             Exit::Failed
         }
-    }
+    };
+    // Last of all: until here a signal is an order, which the next daemon finds.
+    heeded.end().await;
+    exit
 }

@@ -80,7 +80,7 @@ impl Orders {
     }
 }
 
-/// Where the next turn comes from.
+/// Where the next turn comes from. They take turns: however much comes of two, the third is not kept waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     /// Orders to stop, and what those who stop ask.
@@ -89,17 +89,6 @@ enum Source {
     World,
     /// All other orders.
     Orders,
-}
-
-impl Source {
-    /// They take turns: however much comes of one, no other is kept waiting.
-    fn others_first(self) -> [Self; 3] {
-        match self {
-            Self::Stops => [Self::World, Self::Orders, Self::Stops],
-            Self::World => [Self::Stops, Self::Orders, Self::World],
-            Self::Orders => [Self::Stops, Self::World, Self::Orders],
-        }
-    }
 }
 
 /// What came.
@@ -122,7 +111,8 @@ pub struct Driver<W> {
     kill_file: Option<PathBuf>,
     orders: mpsc::Receiver<Order>,
     stops: mpsc::Receiver<Order>,
-    served: Source,
+    /// Whoever was served the longest ago comes first.
+    sources: [Source; 3],
     /// It ends as soon as nobody who stops is waiting any more.
     stopping: bool,
     performing: FuturesUnordered<Performing>,
@@ -148,7 +138,7 @@ impl<W: Perform> Driver<W> {
             kill_file,
             orders,
             stops,
-            served: Source::World,
+            sources: [Source::Stops, Source::World, Source::Orders],
             stopping: false,
             performing: FuturesUnordered::new(),
             wake: None,
@@ -207,6 +197,8 @@ impl<W: Perform> Driver<W> {
         answers: &mut Vec<oneshot::Sender<Result<(), Refusal>>>,
     ) -> Result<Option<Vec<Input>>, Fatal> {
         loop {
+            // What is there is taken without waiting for it, and the runtime lets nothing get ready for a task that never waits.
+            tokio::task::coop::consume_budget().await;
             let now = self.clock.now().monotonic;
             if now.saturating_sub(self.renewed) >= self.renew {
                 self.core.renew_lease()?;
@@ -246,7 +238,7 @@ impl<W: Perform> Driver<W> {
         if self.stopping {
             return Some(self.stops.try_recv().map_or(Came::End, Came::Order));
         }
-        for source in self.served.others_first() {
+        for (place, source) in self.sources.into_iter().enumerate() {
             let came = match source {
                 Source::Stops => self.stops.try_recv().ok().map(Came::Order),
                 Source::Orders => self.orders.try_recv().ok().map(Came::Order),
@@ -256,7 +248,9 @@ impl<W: Perform> Driver<W> {
                 },
             };
             if came.is_some() {
-                self.served = source;
+                if let Some(rest) = self.sources.get_mut(place..) {
+                    rest.rotate_left(1);
+                }
                 return came;
             }
         }
@@ -288,16 +282,16 @@ impl<W: Perform> Driver<W> {
         inputs
     }
 
-    /// The kill file, when it says something that is not in force yet.
+    /// What the kill file says and is not in force yet.
     fn look_for_kill(&mut self) -> Vec<Input> {
         let now = self.clock.now();
         self.looked = now.monotonic;
-        let Some(kill) = self.kill_file.as_deref().and_then(|file| kill_file::read(file, now.wall)) else {
-            return Vec::new();
+        let said = self.kill_file.as_deref().map(|file| kill_file::read(file, now.wall)).unwrap_or_default();
+        let is_in_force = |wanted: &Kill| {
+            let kills = self.core.state().kills.values().filter(|known| known.in_force()).map(|known| &known.kill);
+            let mut of_file = kills.filter(|known| known.door == KillDoor::File);
+            of_file.any(|known| known.scope.is_same(&wanted.scope) && known.mode == wanted.mode)
         };
-        let same =
-            |known: &Kill| known.door == KillDoor::File && known.scope.is_same(&kill.scope) && known.mode == kill.mode;
-        let in_force = self.core.state().kills.values().any(|k| k.in_force() && same(&k.kill));
-        if in_force { Vec::new() } else { vec![Input::Kill(kill)] }
+        said.into_iter().filter(|kill| !is_in_force(kill)).map(Input::Kill).collect()
     }
 }

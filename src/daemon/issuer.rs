@@ -117,8 +117,9 @@ impl Issuer {
         }
         self.plans.insert(rollout.clone(), (Arc::clone(&plan), digest.clone()));
         // Read again for each call: the loop may not have seen the file yet.
-        let by_file = self.kill_file.as_deref().and_then(|file| kill_file::read(file, Timestamp::UNIX_EPOCH));
-        if let Some(kill) = by_file.filter(|kill| kill.scope.covers(&plan) && guard::holds(Guard::IssuerKillFile)) {
+        let by_file = self.kill_file.as_deref().map(|file| kill_file::read(file, Timestamp::UNIX_EPOCH));
+        let mut by_file = by_file.unwrap_or_default().into_iter();
+        if let Some(kill) = by_file.find(|kill| kill.scope.covers(&plan) && guard::holds(Guard::IssuerKillFile)) {
             return Ok(Err(Objection::Killed(format!("{} ({}) by the kill file", kill.scope, kill.mode))));
         }
         let stops = guard::holds(Guard::IssuerStops);

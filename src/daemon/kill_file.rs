@@ -2,39 +2,61 @@
 //!
 //! An empty file pauses everything. Its first line may hold a mode (`halt`), its second a scope (`region=eu-west-1`), and the rest is
 //! the reason. What cannot be read or understood pauses everything: unknown means stop. A scope that is none stops everything, and sends
-//! nothing back.
-//!
-//! There is one file. Whoever adds an order to it takes nothing away: where neither order holds the other, the harder mode holds for all.
+//! nothing back. A line `---` begins another order: whoever adds one takes none away.
 
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 use crate::model::ids::{Digest, KillId};
 use jiff::Timestamp;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The file's name.
 pub const NAME: &str = "KILL";
-/// More than this of the file is not read.
-const READ_AT_MOST: u64 = 4096;
+/// A file that is larger is not read whole: what it says beyond is taken for a stop order, too.
+const READ_AT_MOST: u64 = 64 << 10;
+/// Stands between two orders.
+const NEXT: &str = "---";
 
 /// Where it is.
 pub fn path(state_dir: &Path) -> PathBuf {
     state_dir.join(NAME)
 }
 
-/// The order that the file gives; none: there is no file. The same content is the same order.
-pub fn read(file: &Path, now: Timestamp) -> Option<Kill> {
+/// The orders that the file gives; none: there is no file. The same content is the same orders.
+pub fn read(file: &Path, now: Timestamp) -> Vec<Kill> {
+    let everything = |reason: String| Kill { reason, ..parse("", now) };
     let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|open| open.take(READ_AT_MOST).read_to_end(&mut bytes));
-    match read {
+    match File::open(file).and_then(|open| open.take(READ_AT_MOST).read_to_end(&mut bytes)) {
         // A letter that is none, or half of one at the end, takes nothing from the rest.
-        Ok(_) => Some(parse(&String::from_utf8_lossy(&bytes), now)),
-        Err(_) if is_absent(file) => None,
+        Ok(read) => {
+            let mut kills = parse_all(&String::from_utf8_lossy(&bytes), now);
+            if read as u64 >= READ_AT_MOST {
+                kills.push(everything("the kill file is too long to be read whole".into()));
+            }
+            kills
+        }
+        Err(_) if is_absent(file) => Vec::new(),
         // It is there, or nobody knows, and it cannot be read: somebody wants to stop.
-        Err(error) => Some(Kill { reason: format!("the kill file cannot be read: {error}"), ..parse("", now) }),
+        Err(error) => vec![everything(format!("the kill file cannot be read: {error}"))],
     }
+}
+
+/// The orders that a text gives: one at least.
+pub fn parse_all(text: &str, now: Timestamp) -> Vec<Kill> {
+    let mut orders = vec![String::new()];
+    for line in text.lines() {
+        match orders.last_mut() {
+            Some(order) if line.trim() != NEXT => {
+                order.push_str(line);
+                order.push('\n');
+            }
+            _ => orders.push(String::new()),
+        }
+    }
+    orders.iter().map(|order| parse(order, now)).collect()
 }
 
 /// There is no such file. This needs no file descriptor: a process that has none left does not take that for a stop order.
@@ -42,7 +64,7 @@ fn is_absent(file: &Path) -> bool {
     file.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// The order that a text gives.
+/// The order that a text of one gives.
 pub fn parse(text: &str, now: Timestamp) -> Kill {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
     let mode = lines.peek().and_then(|line| line.parse::<KillMode>().ok());
@@ -75,47 +97,45 @@ fn is_like_a_scope(line: &str) -> bool {
 }
 
 /// What became of an order that was added to the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
-    /// The file says it.
+    /// The file says it, beside what it said before.
     Written,
     /// The file said as much already.
     Held,
-    /// Another order was there that stops something else: together they stop everything, in the harder of both modes.
-    Widened(KillMode),
+    /// There is no room on the disk for an order, and there is a file without one: it pauses everything.
+    Empty,
 }
 
-/// Adds an order to the file, durably, so that the file is there whole or not at all. What it said before stays in force.
+/// Adds an order to the file, durably. The file is there whole or not at all, and what it said before stays in force.
 ///
 /// # Errors
 /// The file system's. What the file said before is still there.
 pub fn add(file: &Path, mode: KillMode, scope: &KillScope, reason: &str) -> std::io::Result<Added> {
     let _turn = turn(file);
-    let wanted = (mode, scope.clone());
-    let found = read(file, Timestamp::UNIX_EPOCH);
-    let (added, text) = match found.map(|kill| ((kill.mode, kill.scope), kill.reason)) {
-        None => (Added::Written, text(mode, scope, reason)),
-        Some((there, _)) if holds(&there, &wanted) => return Ok(Added::Held),
-        Some((there, _)) if holds(&wanted, &there) => (Added::Written, text(mode, scope, reason)),
-        Some(((other, elsewhere), before)) => {
-            let harder = mode.max(other);
-            let both = format!("{other} {elsewhere} {before}; and {mode} {scope} {reason}");
-            (Added::Widened(harder), text(harder, &KillScope::All, &both))
+    let there = read(file, Timestamp::UNIX_EPOCH);
+    if there.iter().any(|kill| kill.mode >= mode && (kill.scope == KillScope::All || kill.scope.is_same(scope))) {
+        return Ok(Added::Held);
+    }
+    let lesser = |kill: &Kill| kill.mode <= mode && (*scope == KillScope::All || scope.is_same(&kill.scope));
+    let kept = there.iter().filter(|kill| !lesser(kill)).map(|kill| text(kill.mode, &kill.scope, &kill.reason));
+    let all: Vec<String> = kept.chain([text(mode, scope, reason)]).collect();
+    match write(file, &all.join(&format!("{NEXT}\n"))) {
+        Ok(()) => Ok(Added::Written),
+        // An empty file needs no room, and stops.
+        Err(_) if there.is_empty() && OpenOptions::new().write(true).create_new(true).open(file).is_ok() => {
+            Ok(Added::Empty)
         }
-    };
-    write(file, &text)?;
-    Ok(added)
+        Err(error) => Err(error),
+    }
 }
 
-/// One order is as hard as the other, and stops at least as much.
-fn holds((mode, scope): &(KillMode, KillScope), (other_mode, other): &(KillMode, KillScope)) -> bool {
-    mode >= other_mode && (*scope == KillScope::All || scope.is_same(other))
-}
-
-/// One writer at a time; one that hangs keeps nobody from stopping.
-fn turn(file: &Path) -> Option<File> {
-    let lock = File::create(file.with_file_name(".KILL.lock")).ok()?;
-    for _ in 0..50 {
+/// For whoever else works on the file: one at a time, for as long as this is held. One that hangs keeps nobody from stopping for long.
+#[must_use]
+pub fn turn(file: &Path) -> Option<File> {
+    // The folder, which every writer may read: a file for the lock could be somebody else's.
+    let lock = File::open(file.parent()?).ok()?;
+    for _ in 0..250 {
         if lock.try_lock().is_ok() {
             return Some(lock);
         }
@@ -124,8 +144,12 @@ fn turn(file: &Path) -> Option<File> {
     None
 }
 
+/// Drafts of one process have names of their own.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    let draft = file.with_file_name(format!(".KILL.{}", std::process::id()));
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = file.with_file_name(format!(".KILL.{}.{number}", std::process::id()));
     let written = File::create(&draft).and_then(|mut open| {
         open.write_all(text.as_bytes())?;
         open.sync_all()
@@ -135,12 +159,18 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&draft);
     }
     moved?;
-    File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+    // It is in force. That the folder cannot be told to last is no reason to say that it is not.
+    if let Some(Err(error)) = file.parent().map(|folder| File::open(folder).and_then(|folder| folder.sync_all())) {
+        tracing::warn!(%error, "the kill file is there, and may not outlast a power cut");
+    }
+    Ok(())
 }
 
-/// What is written for an order.
+/// What is written for an order. A reason is one line: it begins no other order.
 pub fn text(mode: KillMode, scope: &KillScope, reason: &str) -> String {
-    format!("{mode}\n{scope}\n{reason}\n")
+    let scope = scope.to_string().replace(char::is_control, " ");
+    let reason: Vec<&str> = reason.split_whitespace().collect();
+    format!("{mode}\n{scope}\n{}\n", reason.join(" ").replace(NEXT, "--"))
 }
 
 #[cfg(test)]
@@ -148,24 +178,51 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
     use super::*;
 
+    fn all(file: &Path) -> Vec<(KillMode, KillScope, String)> {
+        let kills = read(file, Timestamp::UNIX_EPOCH);
+        kills.into_iter().map(|kill| (kill.mode, kill.scope, kill.reason)).collect()
+    }
+
+    fn cell(name: &str) -> KillScope {
+        KillScope::Cell(name.into())
+    }
+
     #[test]
     fn nobody_takes_away_what_somebody_else_stopped() {
         let dir = tempfile::tempdir().unwrap();
         let file = path(dir.path());
-        let found = || read(&file, Timestamp::UNIX_EPOCH).map(|kill| (kill.mode, kill.scope, kill.reason));
-        let cell = |name: &str| KillScope::Cell(name.into());
         let add = |mode, scope: &KillScope, why| add(&file, mode, scope, why).unwrap();
         assert_eq!(add(KillMode::Pause, &cell("a"), "one"), Added::Written);
         assert_eq!(add(KillMode::Halt, &cell("A"), "two"), Added::Written);
-        assert_eq!(found(), Some((KillMode::Halt, cell("A"), "two".into())));
+        assert_eq!(all(&file), [(KillMode::Halt, cell("A"), "two".into())]);
         assert_eq!(add(KillMode::Pause, &cell("a"), "three"), Added::Held);
-        assert_eq!(add(KillMode::Pause, &cell("b"), "four"), Added::Widened(KillMode::Halt));
-        assert_eq!(found(), Some((KillMode::Halt, KillScope::All, "halt cell=A two; and pause cell=b four".into())));
-        assert_eq!(add(KillMode::Halt, &cell("c"), "five"), Added::Held);
-        assert_eq!(add(KillMode::Revert, &KillScope::All, "six"), Added::Written);
-        assert_eq!(found(), Some((KillMode::Revert, KillScope::All, "six".into())));
-        let rest: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(rest.len(), 2, "the file and its lock: {rest:?}");
+        assert_eq!(add(KillMode::Revert, &cell("b"), "four\n---\nrevert\nall\n"), Added::Written);
+        let both =
+            [(KillMode::Halt, cell("A"), "two".into()), (KillMode::Revert, cell("b"), "four -- revert all".into())];
+        assert_eq!(all(&file), both, "a pause of one and a revert of another are no revert of everything");
+        assert_eq!(add(KillMode::Halt, &KillScope::All, "five"), Added::Written);
+        let both = [
+            (KillMode::Revert, cell("b"), "four -- revert all".into()),
+            (KillMode::Halt, KillScope::All, "five".into()),
+        ];
+        assert_eq!(all(&file), both);
+        assert_eq!(add(KillMode::Halt, &cell("c"), "six"), Added::Held);
+        assert_eq!(add(KillMode::Revert, &KillScope::All, "seven"), Added::Written);
+        assert_eq!(all(&file), [(KillMode::Revert, KillScope::All, "seven".into())]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn an_empty_file_goes_on_pausing_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(dir.path());
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(add(&file, KillMode::Pause, &cell("a"), "").unwrap(), Added::Held);
+        assert_eq!(add(&file, KillMode::Halt, &cell("a"), "x").unwrap(), Added::Written);
+        assert_eq!(
+            all(&file),
+            [(KillMode::Pause, KillScope::All, String::new()), (KillMode::Halt, cell("a"), "x".into())]
+        );
     }
 
     #[test]
@@ -173,29 +230,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = path(dir.path());
         std::thread::scope(|scope| {
-            for mode in [KillMode::Pause, KillMode::Halt, KillMode::Revert] {
+            for n in 0..8 {
                 let file = &file;
-                scope.spawn(move || add(file, mode, &KillScope::Cell(mode.to_string()), "").unwrap());
+                scope.spawn(move || add(file, KillMode::Halt, &cell(&n.to_string()), "").unwrap());
             }
         });
-        let kill = read(&file, Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!((kill.mode, kill.scope), (KillMode::Revert, KillScope::All));
+        assert_eq!(read(&file, Timestamp::UNIX_EPOCH).len(), 8);
     }
 
     #[test]
     fn what_is_no_text_takes_nothing_from_the_rest() {
         let dir = tempfile::tempdir().unwrap();
         let file = path(dir.path());
-        std::fs::write(&file, [b"halt\nregion=eu-west-1\n\xff\xfe", "ä".repeat(3000).as_bytes()].concat()).unwrap();
-        let kill = read(&file, Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!((kill.mode, kill.scope), (KillMode::Halt, KillScope::Region("eu-west-1".into())));
+        std::fs::write(&file, b"halt\nregion=eu-west-1\n\xff\xfe").unwrap();
+        assert_eq!(all(&file)[0].1, KillScope::Region("eu-west-1".into()));
+        // Nobody knows what stands beyond what is read.
+        std::fs::write(&file, format!("halt\nregion=eu-west-1\n{}", "ä".repeat(40_000))).unwrap();
+        let found = all(&file);
+        assert_eq!((found[0].0, &found[0].1), (KillMode::Halt, &KillScope::Region("eu-west-1".into())));
+        assert_eq!((found[1].0, &found[1].1), (KillMode::Pause, &KillScope::All));
         std::fs::remove_file(&file).unwrap();
-        assert!(read(&file, Timestamp::UNIX_EPOCH).is_none());
+        assert!(all(&file).is_empty());
         // A folder in its place cannot be read: somebody wants to stop.
         std::fs::create_dir(&file).unwrap();
-        let kill = read(&file, Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!((kill.mode, kill.scope), (KillMode::Pause, KillScope::All));
-        assert!(kill.reason.contains("cannot be read"), "{}", kill.reason);
+        let found = all(&file);
+        assert_eq!((found[0].0, &found[0].1), (KillMode::Pause, &KillScope::All));
+        assert!(found[0].2.contains("cannot be read"), "{found:?}");
     }
 
     #[test]

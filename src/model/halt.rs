@@ -123,6 +123,9 @@ impl FromStr for KillScope {
         let known =
             "say `all`, or one of `environment=`, `region=`, `cell=`, `pipeline=`, `agent=`, `rollout=` with a name";
         match text.split_once('=').map(|(kind, name)| (kind.trim(), name.trim())) {
+            Some((_, name)) if name.contains(char::is_control) => {
+                Err(format!("`{}` is no kill scope: its name holds a control character", text.escape_debug()))
+            }
             Some((_, "")) | None => Err(format!("`{text}` is no kill scope: {known}")),
             Some(("environment", name)) => Ok(Self::Environment(name.to_owned())),
             Some(("region", name)) => Ok(Self::Region(name.to_owned())),

@@ -124,6 +124,7 @@ impl DoorUnderDrill for File {
         let (draft, file) = (self.0.join(DRAFT), kill_file::path(&self.0));
         let text = kill_file::text(mode, scope, REASON);
         async move {
+            let _turn = kill_file::turn(&file);
             let not_written = |error: std::io::Error| format!("the kill file cannot be written: {error}");
             // One that a crash has left may be one with the kill file, and what is written into it stands in both.
             gone(&draft).map_err(not_written)?;
@@ -151,24 +152,25 @@ pub(super) fn remove_left_over(dir: &Path, drills: &[RolloutId]) -> std::io::Res
 /// Removes the kill file if a drill wrote it. It is taken aside first: what somebody writes in the same moment is not lost.
 fn remove(dir: &Path, ours: impl Fn(&KillScope) -> bool) -> std::io::Result<()> {
     let (file, aside) = (kill_file::path(dir), dir.join(ASIDE));
-    let is_ours = |kill: &Kill| kill.reason == REASON && ours(&kill.scope);
+    let _turn = kill_file::turn(&file);
+    // What somebody has added to it is theirs, and keeps the whole file.
+    let is_ours = |kills: &[Kill]| matches!(kills, [kill] if kill.reason == REASON && ours(&kill.scope));
     // What a crash has left of this very work. A draft that cannot be removed is in the way of the next order, and says so there.
     let _ = gone(&dir.join(DRAFT));
     settle(&aside, &file, is_ours)?;
-    match kill_file::read(&file, Timestamp::UNIX_EPOCH) {
-        Some(kill) if is_ours(&kill) => {}
-        _ => return Ok(()),
+    if !is_ours(&kill_file::read(&file, Timestamp::UNIX_EPOCH)) {
+        return Ok(());
     }
     std::fs::rename(&file, &aside)?;
     settle(&aside, &file, is_ours)
 }
 
 /// Removes what was taken aside if it is ours. Anybody else's goes back, unless there is a still newer one.
-fn settle(aside: &Path, file: &Path, is_ours: impl Fn(&Kill) -> bool) -> std::io::Result<()> {
-    match kill_file::read(aside, Timestamp::UNIX_EPOCH) {
-        None => Ok(()),
-        Some(kill) if is_ours(&kill) => std::fs::remove_file(aside),
-        Some(_) => match std::fs::hard_link(aside, file) {
+fn settle(aside: &Path, file: &Path, is_ours: impl Fn(&[Kill]) -> bool) -> std::io::Result<()> {
+    match kill_file::read(aside, Timestamp::UNIX_EPOCH).as_slice() {
+        [] => Ok(()),
+        kills if is_ours(kills) => std::fs::remove_file(aside),
+        _ => match std::fs::hard_link(aside, file) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
             _ => std::fs::remove_file(aside),
         },
@@ -376,7 +378,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "halt\nall\nfire\n");
         std::fs::remove_file(&file).unwrap();
         door.kill(&scope(), KillMode::Pause).await.unwrap();
-        assert_eq!(kill_file::read(&file, Timestamp::UNIX_EPOCH).unwrap().scope, scope());
+        assert_eq!(kill_file::read(&file, Timestamp::UNIX_EPOCH)[0].scope, scope());
         // After a crash only what is known to be a drill's is removed.
         remove_left_over(dir.path(), &["r-2".into()]).unwrap();
         assert!(file.exists());

@@ -40,7 +40,7 @@ impl KillSignals {
 }
 
 impl Heeded {
-    /// To be called when the loop has ended: every signal that has come is on record, or in the kill file.
+    /// To be called last, when the loop has ended: every signal that has come by then is on record, or in the kill file.
     pub(super) async fn end(mut self) {
         // The runtime hands a signal on a moment after it came.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -120,14 +120,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = kill_file::path(dir.path());
         leave(&file, KillMode::Halt, "signal 12");
-        let found = kill_file::read(&file, wall()).unwrap();
+        let found = kill_file::read(&file, wall()).remove(0);
         assert_eq!((found.mode, &found.scope, found.reason.as_str()), (KillMode::Halt, &KillScope::All, "signal 12"));
         leave(&file, KillMode::Pause, "signal 10");
-        assert_eq!(kill_file::read(&file, wall()).unwrap().mode, KillMode::Halt);
+        assert_eq!(kill_file::read(&file, wall()).remove(0).mode, KillMode::Halt);
         // What a drill or a person has left, and is less.
         std::fs::write(&file, kill_file::text(KillMode::Pause, &KillScope::Cell("a".into()), "")).unwrap();
         leave(&file, KillMode::Halt, "signal 12");
-        assert_eq!(kill_file::read(&file, wall()).unwrap().scope, KillScope::All);
-        assert_eq!(kill_file::read(&file, wall()).unwrap().mode, KillMode::Halt);
+        assert_eq!(kill_file::read(&file, wall()).remove(0).scope, KillScope::All);
+        assert_eq!(kill_file::read(&file, wall()).remove(0).mode, KillMode::Halt);
     }
 }
