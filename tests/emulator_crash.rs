@@ -56,8 +56,9 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// One rollout with a crash at call `at`; gives the number of calls that it took in all.
-    fn run(&self, crash: Option<(usize, bool)>) -> usize {
+    /// One rollout with a crash at call `at`; gives the number of calls that it took in all, and whether it was that call that ended it.
+    fn run(&self, crash: Option<(usize, bool)>) -> (usize, bool) {
+        let mut struck = false;
         self.emulator.reset();
         for (n, cell) in self.fleet.iter().enumerate() {
             let last = n + 1 == self.fleet.len();
@@ -90,8 +91,8 @@ impl Runner<'_> {
             let mut looks = 0;
             wait_for("the crash", LIMIT, || {
                 looks += 1;
-                let crashed = daemon.ended().is_some();
-                (crashed || looks % 100 == 0 && has_ended(&daemon)).then_some(())
+                struck = daemon.ended().is_some();
+                (struck || looks % 100 == 0 && has_ended(&daemon)).then_some(())
             });
             daemon.restart();
         } else {
@@ -104,7 +105,7 @@ impl Runner<'_> {
         let outcome = daemon.wait_outcome(&rollout, LIMIT);
         assert_eq!(outcome, if self.forward { "succeeded" } else { "reverted" }, "crash {crash:?}: {}", daemon.log());
         self.assert_settled(crash);
-        self.emulator.proxy().mark()
+        (self.emulator.proxy().mark(), struck)
     }
 
     fn assert_settled(&self, crash: Option<(usize, bool)>) {
@@ -122,12 +123,12 @@ impl Runner<'_> {
 }
 
 fn crash_at_many_moments(forward: bool) {
-    let done = AtomicUsize::new(0);
+    let (done, struck) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let next = AtomicUsize::new(0);
     let moments: Mutex<Vec<(usize, bool)>> = Mutex::new(Vec::new());
     let Some(first) = Emulator::start() else { return };
     let fleet = cells(&["111111111111"], &["eu-west-1", "us-east-1"], 6);
-    let total = Runner { emulator: &first, fleet: fleet.clone(), forward }.run(None);
+    let (total, _) = Runner { emulator: &first, fleet: fleet.clone(), forward }.run(None);
     // Spread over all calls of an undisturbed rollout, each before and after.
     let all: Vec<(usize, bool)> = (1..=total).flat_map(|n| [(n, false), (n, true)]).collect();
     let wanted = crashes().min(all.len());
@@ -141,13 +142,15 @@ fn crash_at_many_moments(forward: bool) {
                 loop {
                     let moment = moments.lock().unwrap().get(next.fetch_add(1, Ordering::SeqCst)).copied();
                     let Some(moment) = moment else { return };
-                    runner.run(Some(moment));
+                    let (_, is_struck) = runner.run(Some(moment));
+                    struck.fetch_add(usize::from(is_struck), Ordering::SeqCst);
                     done.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
     });
-    let done = done.into_inner();
+    let (done, struck) = (done.into_inner(), struck.into_inner());
+    assert!(struck * 10 >= done * 8, "only {struck} of {done} were ended by their call");
     println!(
         "{done} crashes at {wanted} different moments of {} ({total} calls), all settled, nothing executed twice",
         if forward { "a rollout" } else { "a revert" }

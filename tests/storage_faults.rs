@@ -36,7 +36,7 @@ use world::{Cell, Shape, cells, place};
 const LIMIT: Duration = Duration::from_secs(60);
 const SIDE_BY_SIDE: usize = 4;
 /// A call that was on the wire when the fault struck may reach the proxy this much later: it is dated when the proxy's thread runs.
-const ON_THE_WIRE: Duration = Duration::from_secs(2);
+const ON_THE_WIRE: Duration = Duration::from_secs(1);
 const WRITES: [&str; 7] = [
     "CreateChangeSet",
     "ExecuteChangeSet",

@@ -81,6 +81,7 @@ impl Pulse {
 pub async fn run(service: Arc<Service>, config: HeartbeatConfig, metrics: Metrics) {
     let pinger = Pinger::default();
     let mut pulse = Pulse::new(service.orders().clone());
+    metrics.beats();
     let mut ticks = beats(config.every);
     loop {
         ticks.tick().await;

@@ -141,6 +141,14 @@ impl Metrics {
         count(&self.0.traces, &[("outcome", outcome)]);
     }
 
+    /// Heartbeats are to be sent: their series are there before the first one, at 0.
+    pub fn beats(&self) {
+        self.0.beating.store(true, Ordering::Relaxed);
+        for outcome in ["sent", "failed", "withheld"] {
+            drop(self.0.beats.series(&[("outcome", outcome)]));
+        }
+    }
+
     /// What became of a heartbeat.
     pub fn beat(&self, beat: Beat, at: Timestamp) {
         let outcome = match beat {
@@ -148,7 +156,6 @@ impl Metrics {
             Beat::Failed => "failed",
             Beat::Withheld => "withheld",
         };
-        self.0.beating.store(true, Ordering::Relaxed);
         if beat == Beat::Sent {
             self.0.last_beat.store(at.as_millisecond(), Ordering::Relaxed);
         }

@@ -98,6 +98,8 @@ impl HttpLimits {
         let most = (files - FILES_KEPT.min(files / 2)).max(1);
         let fewer = self.connections > most;
         self.connections = self.connections.min(most);
+        // What streams leave is for all that is asked beside them.
+        self.streams = self.streams.min((self.connections * 3 / 4).max(1));
         fewer
     }
 

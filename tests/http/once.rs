@@ -8,12 +8,18 @@ use serde_json::json;
 fn the_same_order_with_the_same_key_is_one_order() {
     let door = Door::open();
     let order = r#"{"scope": "cell=a"}"#;
-    let first = door.order_as("/v1/kills", order, Some("key-1"));
-    let again = door.order_as("/v1/kills", order, Some("key-1"));
+    let (first, again) = (door.order_as("/v1/kills", order, Some("key-1")), door.order_as("/v1/kills", order, None));
     assert_eq!((first.status(), again.status()), (201, 201));
-    assert_eq!(first.body, again.body);
-    assert_eq!((first.header("idempotent-replay"), again.header("idempotent-replay")), (None, Some("true")));
+    assert_eq!(body(&first)["kill"], body(&again)["kill"], "the engine knows it, with or without a key");
     assert_eq!(door.json("/v1/kills")["items"].as_array().unwrap().len(), 1);
+    // What was lifted, or is asked to be, is stopped anew: no memory says that it is in force.
+    let lift = format!("/v1/kills/{}/lift", body(&first)["kill"].as_str().unwrap());
+    assert_eq!(door.order_as(&lift, "{}", Some("key-2")).status(), 200);
+    let anew = door.order_as("/v1/kills", order, Some("key-1"));
+    assert_eq!((anew.status(), anew.header("idempotent-replay")), (201, None));
+    assert_ne!(body(&first)["kill"], body(&anew)["kill"]);
+    let again = door.order_as(&lift, "{}", Some("key-2"));
+    assert_eq!((again.status(), again.header("idempotent-replay")), (200, Some("true")));
     // Another address and another principal have keys of their own.
     let missing = door.order_as("/v1/rollouts/none/pause", "{}", Some("key-1"));
     assert_eq!(missing.status(), 404);
@@ -45,6 +51,8 @@ fn no_kill_is_refused_for_its_key() {
         asked.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     assert_eq!(statuses, [201; 12]);
+    let kills = door.json("/v1/kills")["items"].as_array().unwrap().clone();
+    assert_eq!(kills.iter().filter(|kill| kill["mode"] == "revert").count(), 1, "they are one order");
 }
 
 /// What was in the way may be gone by the next try, which is the same request with the same key.

@@ -258,13 +258,13 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
 #[test]
 fn a_certificate_that_expires_ends_with_its_time_on_open_connections_too() {
     let scene = scene();
-    let shows = issued_for(&scene.theirs, "deployer", ExtendedKeyUsagePurpose::ClientAuth, Duration::from_secs(10));
+    let shows = issued_for(&scene.theirs, "deployer", ExtendedKeyUsagePurpose::ClientAuth, Duration::from_secs(25));
     let mut kept = connect(&scene, Some(shows.clone()), &[]);
     let (status, who) = ask_on(&mut kept);
     assert_eq!((status, &who["name"]), (200, &"deploy-robot".into()));
     let mut stream = connect(&scene, Some(shows), &[]);
     stream.write_all(b"GET /v1/events?after=0 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
-    let refused = wait_for("the certificate counts no more", Duration::from_secs(30), || {
+    let refused = wait_for("the certificate counts no more", Duration::from_secs(60), || {
         std::thread::sleep(Duration::from_millis(500));
         Some(ask_on(&mut kept)).filter(|(status, _)| *status != 200)
     });

@@ -143,10 +143,11 @@ async fn pass(http: &Arc<Http>, mut request: Request, next: Next) -> Result<Resp
         http.doors.metrics.authentication_failed(&door.to_string());
         refuse(Problem::new(Code::Unauthenticated, why.to_string()))
     })?;
-    if let Some(peer) = &peer {
-        peer.arrival.prove();
-    }
     let kill = is_kill(request.method(), request.uri());
+    let has_room = peer.as_ref().is_none_or(|peer| peer.arrival.prove(caller.principal.kind));
+    if !has_room && !kill {
+        return Err(Problem::new(Code::Busy, "agents and services have as many connections open as they may"));
+    }
     // A person stops as often as they like; an agent that stops things in a loop is asked to wait, as for anything else.
     if !kill || caller.principal.kind == PrincipalKind::Agent {
         http.limits.rate(&caller).inspect_err(|problem| {

@@ -1,6 +1,7 @@
 //! Answers that were given, to be given again: the same key with the same request is the same request. Kept in memory, for a day;
 //! proposals are known over restarts, too, because the journal holds their keys. A refusal changed nothing, and its cause may go away: it is
-//! not kept.
+//! not kept. Nor is the answer to a stop order: the engine finds the same order while it is in force, and one that was lifted since must be
+//! given anew.
 
 use super::problem::Problem;
 use crate::api::code::Code;
@@ -9,17 +10,14 @@ use crate::model::principal::PrincipalKind;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long an answer is kept: long enough for any client that tries again.
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The answer to a kill is kept for whoever lost it, and no longer: the order may have been lifted since. One that is in force still is
-/// found there, with or without a key.
-pub const KILL_KEPT: Duration = Duration::from_secs(60);
-/// So many answers are kept; the oldest one goes first.
+/// So many answers are kept of people, and as many of all others; the oldest one goes first.
 const ANSWERS: usize = 10_000;
 /// Larger answers are not kept: only the check of a pipeline has any, and it changes nothing.
 const ANSWER_MAX: usize = 16 * 1024;
@@ -35,33 +33,28 @@ pub struct Asked {
     pub what: String,
     /// The key itself.
     pub key: String,
-    /// Of a stop order: its content. INVARIANT: no stop order is refused for its key. Another one under the same key (`halt` after `pause`)
-    /// is a new one.
-    pub kill: Option<Digest>,
-}
-
-impl Asked {
-    fn kept(&self) -> Duration {
-        if self.kill.is_some() { KILL_KEPT } else { KEPT }
-    }
 }
 
 /// Answers that were given, and requests that are being answered.
 #[derive(Debug, Default)]
 pub struct Answers {
-    inner: Mutex<Inner>,
+    of_people: Mutex<Inner>,
+    of_others: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     known: BTreeMap<Asked, Entry>,
-    oldest_first: VecDeque<(Instant, Asked)>,
+    /// By the number of their line.
+    oldest_first: BTreeMap<u64, Asked>,
+    lines: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     content: Digest,
     since: Instant,
+    line: u64,
     /// None: it is being answered.
     answer: Option<Answer>,
 }
@@ -86,55 +79,61 @@ pub enum Known {
 impl Answers {
     /// Looks a request up, and notes that it is being answered. What was answered too long ago is asked anew.
     pub fn begin(self: &Arc<Self>, asked: Asked, content: Digest) -> Known {
-        let (now, kept) = (Instant::now(), asked.kept());
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let mut inner = self.of(&asked);
         inner.forget(now);
-        let current = |entry: &&Entry| entry.answer.is_none() || now.duration_since(entry.since) < kept;
-        match inner.known.get(&asked).filter(current) {
+        match inner.known.get(&asked) {
             Some(entry) if entry.content != content => Known::Refused(Problem::new(
                 Code::KeyReused,
                 "this idempotency key came with another request to this address; use a new key",
             )),
             Some(Entry { answer: Some(answer), .. }) => Known::Answered(answer.again()),
-            // The service knows the same order when it is in force: this one goes on, and the first one's answer is the one to be kept.
-            Some(_) if asked.kill.is_some() => Known::New(Begun { answers: Arc::clone(self), asked: None }),
             Some(_) => Known::Refused(Problem::new(
                 Code::KeyInFlight,
                 "a request with this idempotency key is being answered; ask again in a second",
             )),
             None => {
-                inner.known.insert(asked.clone(), Entry { content, since: now, answer: None });
-                inner.oldest_first.push_back((now, asked.clone()));
+                inner.add(asked.clone(), content, now);
                 Known::New(Begun { answers: Arc::clone(self), asked: Some(asked) })
             }
         }
     }
+
+    /// However much agents ask, the answers to people stay.
+    fn of(&self, asked: &Asked) -> MutexGuard<'_, Inner> {
+        let inner = if asked.by.0 == PrincipalKind::Human { &self.of_people } else { &self.of_others };
+        inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Inner {
+    fn add(&mut self, asked: Asked, content: Digest, since: Instant) {
+        self.lines += 1;
+        self.oldest_first.insert(self.lines, asked.clone());
+        self.known.insert(asked, Entry { content, since, line: self.lines, answer: None });
+    }
+
+    fn remove(&mut self, asked: &Asked) {
+        if let Some(entry) = self.known.remove(asked) {
+            self.oldest_first.remove(&entry.line);
+        }
+    }
+
     /// Forgets what is old, and what is too much. A request that is being answered is never forgotten: it ends by itself.
     fn forget(&mut self, now: Instant) {
-        let mut in_flight = Vec::new();
-        while let Some((since, asked)) = self.oldest_first.front() {
-            let full = self.known.len() >= ANSWERS || self.oldest_first.len() >= 2 * ANSWERS;
-            if now.duration_since(*since) < KEPT && !full {
+        let mut left = self.known.len();
+        let mut gone = Vec::new();
+        for asked in self.oldest_first.values() {
+            let Some(entry) = self.known.get(asked) else { continue };
+            if now.duration_since(entry.since) < KEPT && left < ANSWERS {
                 break;
             }
-            let (since, asked) = (*since, asked.clone());
-            self.oldest_first.pop_front();
-            match self.known.get(&asked) {
-                // An entry that was begun again has a newer line of its own.
-                Some(entry) if entry.since != since => {}
-                Some(Entry { answer: None, .. }) => in_flight.push((since, asked)),
-                _ => drop(self.known.remove(&asked)),
-            }
-            if in_flight.len() >= ANSWERS {
-                break;
+            if entry.answer.is_some() {
+                gone.push(asked.clone());
+                left -= 1;
             }
         }
-        for line in in_flight.into_iter().rev() {
-            self.oldest_first.push_front(line);
-        }
+        gone.iter().for_each(|asked| self.remove(asked));
     }
 }
 
@@ -167,11 +166,10 @@ impl Begun {
         };
         if body.len() <= ANSWER_MAX {
             let answer = Answer { status: head.status, headers: head.headers.clone(), body: body.clone() };
-            let mut inner = self.answers.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(entry) = self.asked.as_ref().and_then(|asked| inner.known.get_mut(asked)) {
+            if let Some(asked) = self.asked.take()
+                && let Some(entry) = self.answers.of(&asked).known.get_mut(&asked)
+            {
                 entry.answer = Some(answer);
-                drop(inner);
-                self.asked = None;
             }
         }
         Response::from_parts(head, Body::from(body))
@@ -181,7 +179,7 @@ impl Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         if let Some(asked) = self.asked.take() {
-            self.answers.inner.lock().unwrap_or_else(PoisonError::into_inner).known.remove(&asked);
+            self.answers.of(&asked).remove(&asked);
         }
     }
 }
@@ -195,12 +193,7 @@ mod tests {
             by: (PrincipalKind::Human, name.into(), String::new()),
             what: "POST /v1/rollouts/r/pause".into(),
             key: key.into(),
-            kill: None,
         }
-    }
-
-    fn kill(key: &str, order: &str) -> Asked {
-        Asked { kill: Some(content(order)), ..asked("ana", key) }
     }
 
     fn content(text: &str) -> Digest {
@@ -244,35 +237,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_answer_to_a_kill_does_not_outlive_the_kill_for_long() {
-        let answers = Arc::new(Answers::default());
-        let ask = || answers.begin(kill("1", "a"), content("a"));
-        new(ask()).answered("acknowledged".into_response()).await;
-        assert!(matches!(ask(), Known::Answered(_)));
-        tokio::time::advance(KILL_KEPT).await;
-        new(ask()).answered("acknowledged anew".into_response()).await;
-        assert!(matches!(ask(), Known::Answered(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_kill_is_refused_for_its_key() {
-        let answers = Arc::new(Answers::default());
-        let ask = |order: &str| answers.begin(kill("1", order), content(order));
-        let first = new(ask("pause"));
-        // While the first one waits to be acknowledged: the same again, and a harder one.
-        let (same, harder) = (new(ask("pause")), new(ask("halt")));
-        same.answered(StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
-        harder.answered("halted".into_response()).await;
-        drop(new(ask("pause")));
-        first.answered("paused".into_response()).await;
-        for (order, said) in [("pause", "paused"), ("halt", "halted")] {
-            let Known::Answered(again) = ask(order) else { panic!("{order}") };
-            assert_eq!(axum::body::to_bytes(again.into_body(), 100).await.unwrap(), said);
-        }
-        drop(new(ask("revert")));
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_refusal_is_asked_anew() {
         let answers = Arc::new(Answers::default());
         let ask = |text: &str| answers.begin(asked("ana", "1"), content(text));
@@ -293,7 +257,8 @@ mod tests {
         }
         new(answers.begin(asked("ana", "1"), content("a"))).answered("x".repeat(ANSWER_MAX + 1).into_response()).await;
         drop(new(answers.begin(asked("ana", "1"), content("a"))));
-        assert!(answers.inner.lock().unwrap().known.is_empty());
+        let inner = answers.of_people.lock().unwrap();
+        assert!(inner.known.is_empty() && inner.oldest_first.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -303,9 +268,16 @@ mod tests {
         for n in 0..ANSWERS + 100 {
             new(answers.begin(asked("ana", &n.to_string()), content("a"))).answered("".into_response()).await;
         }
-        let inner = answers.inner.lock().unwrap();
-        assert_eq!(inner.known.len(), ANSWERS);
-        assert!(inner.oldest_first.len() <= ANSWERS + 1);
+        // Neither refusals nor agents take anything of it.
+        for n in 0..ANSWERS + 100 {
+            drop(new(answers.begin(asked("ana", &format!("refused {n}")), content("a"))));
+            let by = (PrincipalKind::Agent, "bot".into(), String::new());
+            let asked = Asked { by, ..asked("bot", &n.to_string()) };
+            new(answers.begin(asked, content("a"))).answered("".into_response()).await;
+        }
+        let inner = answers.of_people.lock().unwrap();
+        assert!((ANSWERS - 1..=ANSWERS).contains(&inner.known.len()), "{}", inner.known.len());
+        assert_eq!(inner.oldest_first.len(), inner.known.len());
         assert!(inner.known.contains_key(&asked("ana", "first")) && !inner.known.contains_key(&asked("ana", "0")));
         assert!(inner.known.contains_key(&asked("ana", "200")));
         drop(inner);

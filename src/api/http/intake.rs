@@ -72,11 +72,11 @@ async fn taken_in(http: Arc<Http>, request: Request, next: Next) -> Result<Respo
     let place = if kill { Some(http.limits.kill(kind).await?) } else { None };
     let content =
         Digest::of_bytes(format!("{}\n{}", head.uri.query().unwrap_or_default(), Digest::of_bytes(&body)).as_bytes());
-    let asked = key.as_ref().zip(caller).map(|(key, by)| Asked {
+    // INVARIANT: S23. No stop order is refused, or answered from memory, for its key.
+    let asked = key.as_ref().zip(caller).filter(|_| !kill).map(|(key, by)| Asked {
         by: (by.kind, by.name, by.party),
         what: format!("{} {}", head.method, head.uri.path()),
         key: key.0.clone(),
-        kill: kill.then(|| content.clone()),
     });
     let begun = match asked.map(|asked| http.answers.begin(asked, content)) {
         None => None,

@@ -101,13 +101,13 @@ impl Listening {
             };
             match accepted {
                 Ok((stream, from)) => {
-                    let Some(arrival) = arrivals.arrive(from.ip()) else {
-                        tracing::debug!(%from, "too many connections from there wait without a credential");
-                        continue;
-                    };
-                    let loops = Arc::clone(&loops);
+                    let (loops, arrival) = (Arc::clone(&loops), arrivals.arrive(from.ip()));
                     tokio::spawn(async move {
-                        loops.take(stream, from, arrival).await;
+                        let ended = Arc::clone(&arrival);
+                        tokio::select! {
+                            () = loops.take(stream, from, arrival) => {}
+                            () = ended.ended() => {}
+                        }
                         drop(place);
                     });
                 }
