@@ -104,8 +104,8 @@ fn by_file(dir: &Path, args: &KillArgs) -> Exit {
                     "left the kill file `{file}`: a daemon there heeds it within a second, and at its start before anything else"
                 ),
                 Added::Held => format!("the kill file `{file}` is there already, and stops at least as much"),
-                Added::Empty => format!(
-                    "the disk has no room for the order: left the kill file `{file}` empty, which pauses EVERYTHING"
+                Added::Empty(why) => format!(
+                    "the order cannot be written ({why}): left the kill file `{file}` empty, which pauses EVERYTHING"
                 ),
             });
             note("remove the file before the kill is lifted");

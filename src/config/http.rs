@@ -96,11 +96,13 @@ impl HttpLimits {
     pub fn fit(&mut self, files: u64) -> bool {
         let files = usize::try_from(files).unwrap_or(usize::MAX);
         let most = (files - FILES_KEPT.min(files / 2)).max(1);
-        let fewer = self.connections > most;
-        self.connections = self.connections.min(most);
+        if self.connections <= most {
+            return false;
+        }
+        self.connections = most;
         // What streams leave is for all that is asked beside them.
-        self.streams = self.streams.min((self.connections * 3 / 4).max(1));
-        fewer
+        self.streams = self.streams.min((most * 3 / 4).max(1));
+        true
     }
 
     fn check(&self) -> Result<(), String> {

@@ -2,12 +2,12 @@
 //!
 //! An empty file pauses everything. Its first line may hold a mode (`halt`), its second a scope (`region=eu-west-1`), and the rest is
 //! the reason. What cannot be read or understood pauses everything: unknown means stop. A scope that is none stops everything, and sends
-//! nothing back. A line `---` begins another order: whoever adds one takes none away.
+//! nothing back. A line `---` stands between two orders: whoever adds one takes none away.
 
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 use crate::model::ids::{Digest, KillId};
 use jiff::Timestamp;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +16,15 @@ use std::time::Duration;
 /// The file's name.
 pub const NAME: &str = "KILL";
 /// A file that is larger is not read whole: what it says beyond is taken for a stop order, too.
-const READ_AT_MOST: u64 = 64 << 10;
+const READ_AT_MOST: usize = 64 << 10;
+/// So many orders are read: what looks like more is no list of orders.
+const ORDERS: usize = 64;
+/// So much of a reason is kept, in characters.
+const REASON_MAX: usize = 500;
 /// Stands between two orders.
 const NEXT: &str = "---";
+/// Of what a scope says what it stops.
+const KINDS: [&str; 6] = ["environment", "region", "cell", "pipeline", "agent", "rollout"];
 
 /// Where it is.
 pub fn path(state_dir: &Path) -> PathBuf {
@@ -27,24 +33,21 @@ pub fn path(state_dir: &Path) -> PathBuf {
 
 /// The orders that the file gives; none: there is no file. The same content is the same orders.
 pub fn read(file: &Path, now: Timestamp) -> Vec<Kill> {
-    let everything = |reason: String| Kill { reason, ..parse("", now) };
     let mut bytes = Vec::new();
-    match File::open(file).and_then(|open| open.take(READ_AT_MOST).read_to_end(&mut bytes)) {
-        // A letter that is none, or half of one at the end, takes nothing from the rest.
-        Ok(read) => {
-            let mut kills = parse_all(&String::from_utf8_lossy(&bytes), now);
-            if read as u64 >= READ_AT_MOST {
-                kills.push(everything("the kill file is too long to be read whole".into()));
-            }
-            kills
-        }
+    match File::open(file).and_then(|open| open.take(READ_AT_MOST as u64 + 1).read_to_end(&mut bytes)) {
+        // A letter that is none takes nothing from the rest.
+        Ok(_) => parse_all(&String::from_utf8_lossy(&bytes), now),
         Err(_) if is_absent(file) => Vec::new(),
         // It is there, or nobody knows, and it cannot be read: somebody wants to stop.
-        Err(error) => vec![everything(format!("the kill file cannot be read: {error}"))],
+        Err(error) => vec![everything(&format!("the kill file cannot be read: {error}"), now)],
     }
 }
 
-/// The orders that a text gives: one at least.
+fn everything(why: &str, now: Timestamp) -> Kill {
+    Kill { reason: why.to_owned(), ..parse("", now) }
+}
+
+/// The orders that a text gives: one at least, and each once.
 pub fn parse_all(text: &str, now: Timestamp) -> Vec<Kill> {
     let mut orders = vec![String::new()];
     for line in text.lines() {
@@ -56,7 +59,27 @@ pub fn parse_all(text: &str, now: Timestamp) -> Vec<Kill> {
             _ => orders.push(String::new()),
         }
     }
-    orders.iter().map(|order| parse(order, now)).collect()
+    let is_long = text.len() > READ_AT_MOST;
+    // The last one is cut somewhere: in its reason, or in what it stops.
+    let in_its_reason = || text.lines().filter(|line| !line.trim().is_empty()).take(3).count() == 3;
+    if is_long && (orders.len() > 1 || !in_its_reason()) {
+        orders.pop();
+    }
+    let is_long = is_long || orders.len() > ORDERS;
+    let mut kills: Vec<Kill> = Vec::new();
+    for order in orders.iter().take(ORDERS) {
+        let kill = parse(order, now);
+        if !kills.iter().any(|known| known.mode == kill.mode && known.scope.is_same(&kill.scope)) {
+            kills.push(kill);
+        }
+    }
+    if is_long && !kills.iter().any(|kill| kill.scope == KillScope::All) {
+        kills.push(everything("the kill file is too long to be read whole", now));
+    }
+    for (number, kill) in kills.iter_mut().enumerate().skip(1) {
+        kill.id = KillId::new(format!("{}-{number}", kill.id.as_str()));
+    }
+    kills
 }
 
 /// There is no such file. This needs no file descriptor: a process that has none left does not take that for a stop order.
@@ -77,7 +100,8 @@ pub fn parse(text: &str, now: Timestamp) -> Kill {
         lines.next();
     }
     let mode = mode.unwrap_or(KillMode::Pause);
-    let reason: String = lines.collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(500).collect();
+    let reason: String =
+        lines.collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(REASON_MAX).collect();
     let digest = Digest::of_bytes(text.as_bytes());
     Kill {
         id: KillId::new(format!("k-file-{}-{}", now.as_millisecond(), digest.as_str().get(..8).unwrap_or_default())),
@@ -91,20 +115,21 @@ pub fn parse(text: &str, now: Timestamp) -> Kill {
     }
 }
 
-/// `regoin=eu-west-1`: one word that says of what. A reason has spaces.
+/// `regoin=eu-west-1`, or `region = eu west`: one word that says of what, or what is known to be such a word. A reason has spaces.
 fn is_like_a_scope(line: &str) -> bool {
-    line.contains('=') && !line.contains(char::is_whitespace)
+    let Some((kind, _)) = line.split_once('=') else { return false };
+    !line.contains(char::is_whitespace) || KINDS.contains(&kind.trim().to_lowercase().as_str())
 }
 
 /// What became of an order that was added to the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Added {
     /// The file says it, beside what it said before.
     Written,
     /// The file said as much already.
     Held,
-    /// There is no room on the disk for an order, and there is a file without one: it pauses everything.
-    Empty,
+    /// The order cannot be written, for this reason; a file without one can: it pauses everything.
+    Empty(String),
 }
 
 /// Adds an order to the file, durably. The file is there whole or not at all, and what it said before stays in force.
@@ -120,12 +145,20 @@ pub fn add(file: &Path, mode: KillMode, scope: &KillScope, reason: &str) -> std:
     let lesser = |kill: &Kill| kill.mode <= mode && (*scope == KillScope::All || scope.is_same(&kill.scope));
     let kept = there.iter().filter(|kill| !lesser(kill)).map(|kill| text(kill.mode, &kill.scope, &kill.reason));
     let all: Vec<String> = kept.chain([text(mode, scope, reason)]).collect();
-    match write(file, &all.join(&format!("{NEXT}\n"))) {
+    let mut said = all.join(&format!("{NEXT}\n"));
+    if said.len() > READ_AT_MOST || all.len() > ORDERS {
+        said = text(KillMode::Halt, &KillScope::All, "there are more orders than the kill file holds");
+    }
+    match write(file, &said) {
         Ok(()) => Ok(Added::Written),
         // An empty file needs no room, and stops.
-        Err(_) if there.is_empty() && OpenOptions::new().write(true).create_new(true).open(file).is_ok() => {
-            Ok(Added::Empty)
-        }
+        Err(error) if there.is_empty() => match OpenOptions::new().write(true).create_new(true).open(file) {
+            Ok(_) => {
+                make_last(file);
+                Ok(Added::Empty(error.to_string()))
+            }
+            Err(_) => Err(error),
+        },
         Err(error) => Err(error),
     }
 }
@@ -135,11 +168,13 @@ pub fn add(file: &Path, mode: KillMode, scope: &KillScope, reason: &str) -> std:
 pub fn turn(file: &Path) -> Option<File> {
     // The folder, which every writer may read: a file for the lock could be somebody else's.
     let lock = File::open(file.parent()?).ok()?;
-    for _ in 0..250 {
-        if lock.try_lock().is_ok() {
-            return Some(lock);
+    for _ in 0..100 {
+        match lock.try_lock() {
+            Ok(()) => return Some(lock),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            // There are no locks here.
+            Err(TryLockError::Error(_)) => return None,
         }
-        std::thread::sleep(Duration::from_millis(20));
     }
     None
 }
@@ -159,18 +194,26 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&draft);
     }
     moved?;
-    // It is in force. That the folder cannot be told to last is no reason to say that it is not.
+    make_last(file);
+    Ok(())
+}
+
+/// It is in force. That the folder cannot be told to last is no reason to say that it is not.
+fn make_last(file: &Path) {
     if let Some(Err(error)) = file.parent().map(|folder| File::open(folder).and_then(|folder| folder.sync_all())) {
         tracing::warn!(%error, "the kill file is there, and may not outlast a power cut");
     }
-    Ok(())
 }
 
 /// What is written for an order. A reason is one line: it begins no other order.
 pub fn text(mode: KillMode, scope: &KillScope, reason: &str) -> String {
     let scope = scope.to_string().replace(char::is_control, " ");
-    let reason: Vec<&str> = reason.split_whitespace().collect();
-    format!("{mode}\n{scope}\n{}\n", reason.join(" ").replace(NEXT, "--"))
+    let words: Vec<&str> = reason.split_whitespace().collect();
+    let mut reason: String = words.join(" ").chars().take(REASON_MAX).collect();
+    if reason.trim() == NEXT {
+        reason = "- - -".into();
+    }
+    format!("{mode}\n{scope}\n{reason}\n")
 }
 
 #[cfg(test)]
@@ -198,11 +241,11 @@ mod tests {
         assert_eq!(add(KillMode::Pause, &cell("a"), "three"), Added::Held);
         assert_eq!(add(KillMode::Revert, &cell("b"), "four\n---\nrevert\nall\n"), Added::Written);
         let both =
-            [(KillMode::Halt, cell("A"), "two".into()), (KillMode::Revert, cell("b"), "four -- revert all".into())];
+            [(KillMode::Halt, cell("A"), "two".into()), (KillMode::Revert, cell("b"), "four --- revert all".into())];
         assert_eq!(all(&file), both, "a pause of one and a revert of another are no revert of everything");
         assert_eq!(add(KillMode::Halt, &KillScope::All, "five"), Added::Written);
         let both = [
-            (KillMode::Revert, cell("b"), "four -- revert all".into()),
+            (KillMode::Revert, cell("b"), "four --- revert all".into()),
             (KillMode::Halt, KillScope::All, "five".into()),
         ];
         assert_eq!(all(&file), both);
@@ -230,12 +273,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = path(dir.path());
         std::thread::scope(|scope| {
-            for n in 0..8 {
+            for n in 0..4 {
                 let file = &file;
                 scope.spawn(move || add(file, KillMode::Halt, &cell(&n.to_string()), "").unwrap());
             }
         });
-        assert_eq!(read(&file, Timestamp::UNIX_EPOCH).len(), 8);
+        assert_eq!(read(&file, Timestamp::UNIX_EPOCH).len(), 4);
     }
 
     #[test]
@@ -258,11 +301,52 @@ mod tests {
         assert!(found[0].2.contains("cannot be read"), "{found:?}");
     }
 
+    /// Each is recorded under its own id, once: what the record does not take would end the daemon.
+    #[test]
+    fn orders_in_one_file_are_different_ones() {
+        let orders = |text: &str| parse_all(text, Timestamp::UNIX_EPOCH);
+        for text in ["---\n", "---\n---\n---", "---\npause\nall\n---\n", "pause\n---\nPause\n"] {
+            assert_eq!(orders(text).len(), 1, "{text:?}");
+        }
+        assert_eq!(orders("halt\ncell=a\n---\nhalt\ncell=A\n").len(), 1);
+        let many: String = (0..1_000).map(|n| format!("halt\ncell={n}\n---\n")).collect();
+        let kills = orders(&many);
+        assert_eq!((kills.len(), &kills[ORDERS].scope), (ORDERS + 1, &KillScope::All));
+        let mut state = crate::model::state::State::default();
+        for kill in kills {
+            state.apply(&crate::model::event::Event::KillRequested { kill }).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_order_that_is_cut_counts_for_what_it_says_and_no_more() {
+        let orders = |text: String| -> Vec<_> {
+            let kills = parse_all(&text, Timestamp::UNIX_EPOCH);
+            kills.into_iter().map(|kill| (kill.mode, kill.scope)).collect()
+        };
+        let all = (KillMode::Pause, KillScope::All);
+        let long = "x".repeat(READ_AT_MOST);
+        assert_eq!(orders(format!("halt\ncell=a\nwhy\n{long}")), [(KillMode::Halt, cell("a")), all.clone()]);
+        assert_eq!(orders(format!("revert\ncell={long}")), [all.clone()]);
+        assert_eq!(orders(format!("halt\ncell=a\n---\nrevert\ncell={long}")), [(KillMode::Halt, cell("a")), all]);
+    }
+
+    #[test]
+    fn a_reason_is_no_other_order() {
+        for reason in ["---", "----", " --- ", "a\n---\nrevert\n", "-- -"] {
+            let written = text(KillMode::Halt, &cell("a"), reason);
+            let more = format!("{written}{NEXT}\n{written}");
+            assert_eq!(parse_all(&more, Timestamp::UNIX_EPOCH).len(), 1, "{reason:?}");
+        }
+    }
+
     #[test]
     fn a_scope_that_is_none_stops_everything_and_sends_nothing_back() {
         for (text, mode) in [
             ("revert\nregoin=eu-west-1\n", KillMode::Halt),
             ("halt\nregoin=eu-west-1\n", KillMode::Halt),
+            ("revert\ncell=a\t# api\n", KillMode::Halt),
+            ("revert\nRegion = eu west\n", KillMode::Halt),
             ("revert\np99 = 3 s is too much\n", KillMode::Revert),
             ("revert\n", KillMode::Revert),
         ] {

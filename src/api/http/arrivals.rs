@@ -26,7 +26,7 @@ pub struct Arrivals {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Who is not known, the oldest first, with what ends it.
+    /// Who is not known, the oldest first, with what ends them.
     unknown: BTreeMap<IpAddr, BTreeMap<u64, Arc<Notify>>>,
     others: usize,
     arrived: u64,
@@ -87,6 +87,19 @@ impl Inner {
 }
 
 impl Arrival {
+    /// They have said something, which is looked into: until it is known what it is worth they are not ended.
+    pub fn speak(&self) {
+        self.arrivals.inner().is_known(self.from, self.number);
+    }
+
+    /// It was worth nothing.
+    pub fn is_refused(&self) {
+        if !self.is_known() {
+            let mut inner = self.arrivals.inner();
+            inner.unknown.entry(self.from).or_default().insert(self.number, Arc::clone(&self.ended));
+        }
+    }
+
     /// They have shown who they are. False: there are too many connections of their kind, and this one stays one that is not known.
     pub fn prove(&self, kind: PrincipalKind) -> bool {
         let mut known = self.kind();

@@ -138,13 +138,18 @@ async fn pass(http: &Arc<Http>, mut request: Request, next: Next) -> Result<Resp
     http.names.check_host(request.uri(), request.headers()).map_err(refuse)?;
     http.names.check_origin(request.headers()).map_err(refuse)?;
     no_token_in(request.uri())?;
+    peer.iter().for_each(|peer| peer.arrival.speak());
     let caller = caller(http, request.headers(), peer.as_ref(), door).await;
     let caller = caller.map_err(|why| {
+        peer.iter().for_each(|peer| peer.arrival.is_refused());
         http.doors.metrics.authentication_failed(&door.to_string());
         refuse(Problem::new(Code::Unauthenticated, why.to_string()))
     })?;
     let kill = is_kill(request.method(), request.uri());
     let has_room = peer.as_ref().is_none_or(|peer| peer.arrival.prove(caller.principal.kind));
+    if !has_room {
+        peer.iter().for_each(|peer| peer.arrival.is_refused());
+    }
     if !has_room && !kill {
         return Err(Problem::new(Code::Busy, "agents and services have as many connections open as they may"));
     }

@@ -78,8 +78,8 @@ fn parameters(path: &str, method: &str, operation: &mut Value) {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": KEY_MAX, "pattern": "^[!-~]+$" });
         let why = match path {
             "/v1/kills" => {
-                "The same order is one order with or without a key, for as long as it is in force. No order to stop is refused, or \
-                 answered from memory, for its key"
+                "The same order of the same caller is one order with or without a key, until somebody asks to lift it. No order to stop is \
+                 refused, or answered from memory, for its key"
             }
             _ => {
                 "The same key with the same request within a day has the same answer, and is done once. A refusal changed nothing, and is \

@@ -57,6 +57,9 @@ fn doors_count() {
     assert_eq!(series["wavegate_mcp_calls_total{tool=\"propose\",outcome=\"refused\"}"], 1.0);
     // Where no heartbeat is configured none is missed.
     assert!(!series.keys().any(|name| name.contains("heartbeat")));
+    metrics.beats();
+    let series = parse(&counters(&metrics));
+    assert_eq!(series["wavegate_heartbeats_total{outcome=\"withheld\"}"], 0.0, "{series:?}");
     metrics.beat(Beat::Withheld, Timestamp::from_second(1_000).unwrap());
     assert_eq!(parse(&counters(&metrics))["wavegate_heartbeat_last_success_timestamp_seconds"], 0.0);
     metrics.beat(Beat::Sent, Timestamp::from_second(2_000).unwrap());

@@ -2,7 +2,7 @@
 
 use super::{new_kill_id, wall};
 use crate::daemon::driver::Orders;
-use crate::daemon::kill_file;
+use crate::daemon::kill_file::{self, Added};
 use crate::engine::decide::Input;
 use crate::model::halt::{Kill, KillDoor, KillMode, KillScope};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,10 @@ fn order(mode: KillMode, reason: String) -> Kill {
 /// This daemon issues nothing more. The next one would: it finds the order.
 fn leave(file: &Path, mode: KillMode, reason: &str) {
     match kill_file::add(file, mode, &KillScope::All, reason) {
-        Ok(_) => {
+        Ok(Added::Empty(why)) => {
+            tracing::error!(file = %file.display(), %mode, why, "a kill by signal came at the end: the kill file is left without it, and pauses everything");
+        }
+        Ok(Added::Written | Added::Held) => {
             tracing::warn!(file = %file.display(), %mode, "a kill by signal came at the end: it is left in the kill file");
         }
         Err(error) => {
