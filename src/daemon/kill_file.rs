@@ -327,7 +327,7 @@ mod tests {
         let all = (KillMode::Pause, KillScope::All);
         let long = "x".repeat(READ_AT_MOST);
         assert_eq!(orders(format!("halt\ncell=a\nwhy\n{long}")), [(KillMode::Halt, cell("a")), all.clone()]);
-        assert_eq!(orders(format!("revert\ncell={long}")), [all.clone()]);
+        assert_eq!(orders(format!("revert\ncell={long}")), std::slice::from_ref(&all));
         assert_eq!(orders(format!("halt\ncell=a\n---\nrevert\ncell={long}")), [(KillMode::Halt, cell("a")), all]);
     }
 
